@@ -1,0 +1,38 @@
+//! A seller's offer, as manifests and requests carry it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Who sells.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Seller {
+    /// The marketplace's id of the seller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Name shown to buyers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Country, as the marketplace writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// Unknown fields, given back as they came.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// One offer with its photos; one JSON object a line in manifests.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Listing {
+    /// The marketplace's id of the offer.
+    pub listing_id: String,
+    /// Photo locations: paths relative to the manifest, or absolute.
+    #[serde(default)]
+    pub photos: Vec<String>,
+    /// Who sells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seller: Option<Seller>,
+    /// `url`, `marketplace`, `title`, `brand_claimed`, `price`, `currency`, `quantity` and unknown
+    /// fields, given back as they came.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}

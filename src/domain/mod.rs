@@ -1,0 +1,20 @@
+//! Plain types and their invariants, used by every other layer.
+//!
+//! No IO, no pixels, no database. A type with an invariant has private fields and a constructor that
+//! checks it; everything else is a plain struct with public fields.
+
+mod asset;
+mod embedding;
+mod finding;
+mod listing;
+mod measurements;
+mod region;
+
+pub use asset::{
+    Asset, AssetDraft, AssetId, AssetKind, Brand, BrandId, DomainError, PictureId, split_list,
+};
+pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity};
+pub use finding::{Finding, FindingKind, PhotoVerdict, StageTimings, Verdict};
+pub use listing::{Listing, Seller};
+pub use measurements::Measurements;
+pub use region::{Region, View, ViewKind};

@@ -1,0 +1,98 @@
+//! Where something is in a picture.
+
+use serde::{Deserialize, Serialize};
+
+/// An axis-aligned box in pixels of the upright photo as the seller sent it (before any scaling);
+/// origin at the top left corner.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// Left edge.
+    pub x: f32,
+    /// Top edge.
+    pub y: f32,
+    /// Width, more than 0.
+    pub w: f32,
+    /// Height, more than 0.
+    pub h: f32,
+}
+
+impl Region {
+    /// A box from its left, top, width and height.
+    pub fn new(x: f32, y: f32, w: f32, h: f32) -> Self {
+        Self { x, y, w, h }
+    }
+
+    /// Pixels inside.
+    pub fn area(&self) -> f32 {
+        self.w * self.h
+    }
+
+    /// The box in a picture `factor` times as large.
+    pub fn scaled(&self, factor: f32) -> Self {
+        Self::new(
+            self.x * factor,
+            self.y * factor,
+            self.w * factor,
+            self.h * factor,
+        )
+    }
+
+    /// The part that lies within a picture of `width` × `height` pixels, at least one pixel large.
+    pub fn clipped(&self, width: f32, height: f32) -> Self {
+        let x = self.x.clamp(0.0, (width - 1.0).max(0.0));
+        let y = self.y.clamp(0.0, (height - 1.0).max(0.0));
+        let right = (self.x + self.w).clamp(x + 1.0, width.max(x + 1.0));
+        let bottom = (self.y + self.h).clamp(y + 1.0, height.max(y + 1.0));
+        Self::new(x, y, right - x, bottom - y)
+    }
+
+    /// Shared area over joint area, `0..=1`.
+    pub fn intersection_over_union(&self, other: &Self) -> f32 {
+        let w = (self.x + self.w).min(other.x + other.w) - self.x.max(other.x);
+        let h = (self.y + self.h).min(other.y + other.h) - self.y.max(other.y);
+        let shared = w.max(0.0) * h.max(0.0);
+        let joint = self.area() + other.area() - shared;
+        if joint > 0.0 { shared / joint } else { 0.0 }
+    }
+}
+
+/// Why a region of a picture is embedded on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ViewKind {
+    /// The whole picture.
+    Whole,
+    /// A window of it.
+    Window,
+}
+
+/// A region of a photo that is embedded on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// Whole picture or window.
+    pub kind: ViewKind,
+    /// Where it lies, in pixels of the prepared photo.
+    pub region: Region,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlap_is_symmetric_and_bounded() {
+        let a = Region::new(0.0, 0.0, 10.0, 10.0);
+        let b = Region::new(5.0, 0.0, 10.0, 10.0);
+        assert!((a.intersection_over_union(&b) - 1.0 / 3.0).abs() < 1e-6);
+        assert_eq!(a.intersection_over_union(&b), b.intersection_over_union(&a));
+        assert_eq!(a.intersection_over_union(&Region::new(20.0, 0.0, 1.0, 1.0)), 0.0);
+    }
+
+    #[test]
+    fn clipping_never_leaves_the_picture_or_an_empty_box() {
+        let clipped = Region::new(-5.0, 90.0, 20.0, 40.0).clipped(100.0, 100.0);
+        assert_eq!(clipped, Region::new(0.0, 90.0, 15.0, 10.0));
+        let outside = Region::new(500.0, 500.0, 10.0, 10.0).clipped(100.0, 100.0);
+        assert!(outside.w >= 1.0 && outside.x + outside.w <= 100.0);
+    }
+}
