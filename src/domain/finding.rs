@@ -92,6 +92,9 @@ pub struct Finding {
     pub probability: f64,
     /// What the probability was computed from.
     pub measurements: Measurements,
+    /// Whether the asset's owner has allow-listed the seller; such a finding raises no verdict.
+    #[serde(default)]
+    pub authorised_seller: bool,
     /// Why, in words and numbers that a person can check.
     pub reasons: Vec<String>,
 }

@@ -2,36 +2,49 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Everything measured about one (photo, asset) pair. `None`: the stage did not run, which is not
-/// the same as a zero; the judge has a weight for "missing" of its own.
+/// Everything measured about one (photo, asset) pair. `None`: the stage did not run or had nothing
+/// to measure, which is not the same as a zero; the judge has a weight for "missing" of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Measurements {
     /// Best cosine of a window of the photo with a reference of the asset, `-1..=1`.
     pub window_similarity: Option<f32>,
-    /// Best cosine of the whole photo with a whole reference, `-1..=1`.
-    pub whole_similarity: Option<f32>,
     /// `window_similarity` in standard deviations above what this asset reaches by chance.
     pub window_z: Option<f32>,
+    /// Cosine of the whole photo with a whole reference, `-1..=1`.
+    pub whole_similarity: Option<f32>,
     /// `whole_similarity` in standard deviations above what this asset reaches by chance.
     pub whole_z: Option<f32>,
-    /// How far this asset's z (or similarity) stands above the best asset of any other brand.
-    pub margin: Option<f32>,
+    /// How far `window_z` stands above the best of any other brand; negative when another leads.
+    pub window_margin: Option<f32>,
+    /// How far `whole_z` stands above the best of any other brand; negative when another leads.
+    pub whole_margin: Option<f32>,
+    /// Share of the photo that the best window covers, `0..=1`.
+    pub view_area: Option<f32>,
     /// Differing bits of the 256-bit picture hash, best of the eight flips and turns, `0..=256`.
     pub hash_distance: Option<f32>,
+    /// Tentative matches of local features.
+    pub n_matches: Option<f32>,
     /// Local features that agree on one transform.
     pub inliers: Option<f32>,
-    /// `inliers` over all tentative matches, `0..=1`.
+    /// `inliers` over `n_matches`, `0..=1`.
     pub inlier_ratio: Option<f32>,
     /// Share of the reference that the agreeing features span, `0..=1`.
     pub reference_coverage: Option<f32>,
     /// Share of the photo that the warped reference covers, `0..=1`.
     pub photo_coverage: Option<f32>,
-    /// Normalised cross-correlation of the warped reference with the photo, `-1..=1`.
+    /// How far `inliers` stands above the best of any other brand; negative when another leads.
+    pub inlier_margin: Option<f32>,
+    /// Normalised cross-correlation of brightness after warping, `-1..=1`.
     pub ncc: Option<f32>,
-    /// Mean colour difference after alignment, CIE76 ΔE over 100, `0..=1`.
+    /// Mean colour difference after warping, `0..=1`.
     pub colour_difference: Option<f32>,
+    /// Share of the aligned area that disagrees, `0..=1`.
+    pub residual_share: Option<f32>,
     /// Best likeness of a word read in the photo to a word mark of the asset, `0..=1`.
     pub word_similarity: Option<f32>,
-    /// Share of the photo that the best window covers, `0..=1`.
-    pub view_area: Option<f32>,
+    /// 1 when the word that comes closest is an ordinary dictionary word, else 0.
+    pub word_is_common: Option<f32>,
+    /// Likeness of a word that misses a word mark by one or two letters, `0..=1`; 0 when none does.
+    pub word_near_miss: Option<f32>,
 }

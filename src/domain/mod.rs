@@ -15,6 +15,6 @@ pub use asset::{
 };
 pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity};
 pub use finding::{Finding, FindingKind, PhotoVerdict, StageTimings, Verdict};
-pub use listing::{Listing, Seller};
+pub use listing::{Listing, ScannedPhoto, Seller};
 pub use measurements::Measurements;
 pub use region::{Region, View, ViewKind};

@@ -1,1 +1,112 @@
-//! embed
+//! From pixels to vectors: the embedder trait, the networks behind it, and a fake for tests.
+//!
+//! Which regions of a photo are described is decided here, since it depends on the network; what the
+//! vectors are compared with is not known here.
+
+mod card;
+pub mod fake;
+mod onnx;
+mod windows;
+
+use std::io;
+use std::path::PathBuf;
+
+use image::RgbImage;
+use thiserror::Error;
+
+use crate::domain::{Embedding, EmbeddingError, ModelId, View};
+use crate::runtime::RuntimeError;
+
+pub use card::{InputCard, ModelCard, OutputCard, WindowsCard};
+pub use onnx::OnnxEmbedder;
+
+/// Why a picture has no vector.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EmbedError {
+    /// The card is not there or not readable.
+    #[error("reading the model card {path}: {cause}", path = path.display())]
+    CardUnreadable {
+        /// The card.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The card is no TOML, or lacks a field.
+    #[error("the model card {path} is not usable: {cause}", path = path.display())]
+    CardMalformed {
+        /// The card.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        cause: Box<toml::de::Error>,
+    },
+    /// The card asks for something that is not built.
+    #[error("the model card {path} has {field} = {found}, which is not supported", path = path.display())]
+    CardUnsupported {
+        /// The card.
+        path: PathBuf,
+        /// Which field.
+        field: &'static str,
+        /// Its value.
+        found: String,
+    },
+    /// The ONNX file is not there or not readable.
+    #[error("reading the network {path}: {cause}", path = path.display())]
+    ModelUnreadable {
+        /// The ONNX file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The ONNX file is not the one that the card describes.
+    #[error("the network {path} has SHA-256 {actual}, but its card says {expected}: restore the file or correct the card", path = path.display())]
+    ModelChanged {
+        /// The ONNX file.
+        path: PathBuf,
+        /// SHA-256 in the card.
+        expected: String,
+        /// SHA-256 of the file.
+        actual: String,
+    },
+    /// The network gave another shape than its card says.
+    #[error("the network {model} gave {actual:?} where {expected:?} was expected: correct its card")]
+    OutputShape {
+        /// Whose card.
+        model: ModelId,
+        /// Shape wanted, `[n, dim]`.
+        expected: [usize; 2],
+        /// Shape found.
+        actual: Vec<i64>,
+    },
+    /// The network cannot run.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The network gave numbers that are no embedding.
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
+}
+
+/// Describes pictures by vectors that can be compared with each other.
+pub trait Embedder: Send + Sync {
+    /// Which network this is; vectors of two networks are never compared.
+    fn model(&self) -> &ModelId;
+
+    /// Numbers in a vector.
+    fn dim(&self) -> usize;
+
+    /// One vector for a registered picture, sRGB, any size; the border around a mark is trimmed.
+    ///
+    /// # Errors
+    /// [`EmbedError`] when the network fails.
+    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError>;
+
+    /// Vectors of the whole photo (first, [`crate::domain::ViewKind::Whole`]) and of its windows;
+    /// regions in pixels of `photo`.
+    ///
+    /// # Errors
+    /// [`EmbedError`] when the network fails.
+    fn embed_photo(&self, photo: &RgbImage) -> Result<Vec<(View, Embedding)>, EmbedError>;
+}

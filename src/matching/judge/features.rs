@@ -1,0 +1,132 @@
+//! Measurements as numbers that a linear model can weigh: the more, the likelier.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{FindingKind, Measurements};
+
+/// One number that a judge weighs; all grow with the evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// Cosine of the best window.
+    WindowSimilarity,
+    /// The same, above chance.
+    WindowZ,
+    /// Lead of the best window over other brands.
+    WindowMargin,
+    /// Cosine of the whole pictures.
+    WholeSimilarity,
+    /// The same, above chance.
+    WholeZ,
+    /// Lead of the whole picture over other brands.
+    WholeMargin,
+    /// Hash bits that agree beyond chance, `0..=1`.
+    HashAgreement,
+    /// Logarithm of the agreeing local features.
+    Inliers,
+    /// Share of the matches that agree.
+    InlierRatio,
+    /// Lead in agreeing features over other brands, on a logarithmic scale.
+    InlierMargin,
+    /// Share of the reference that is spanned.
+    ReferenceCoverage,
+    /// Correlation of brightness after alignment.
+    Ncc,
+    /// Likeness of colour after alignment.
+    ColourAgreement,
+    /// Share of the aligned area that agrees.
+    ResidualAgreement,
+    /// Likeness of a word to a word mark, from the point where it means anything.
+    Word,
+    /// The same, only for words that no dictionary holds.
+    RareWord,
+    /// Likeness of a word that misses a word mark by a letter or two.
+    NearMissWord,
+}
+
+/// Bits of 256 that differ between unrelated pictures, less a margin; nearer says something.
+const CHANCE_HASH_DISTANCE: f32 = 110.0;
+/// Likeness of words under which nothing is said.
+const LEAST_WORD_SIMILARITY: f32 = 0.45;
+
+impl Feature {
+    /// The number, or `None` when what it is made from was not measured.
+    pub fn value(self, m: &Measurements) -> Option<f64> {
+        let value = match self {
+            Self::WindowSimilarity => m.window_similarity,
+            Self::WindowZ => m.window_z,
+            Self::WindowMargin => m.window_margin.map(|v| v.clamp(-3.0, 6.0)),
+            Self::WholeSimilarity => m.whole_similarity,
+            Self::WholeZ => m.whole_z,
+            Self::WholeMargin => m.whole_margin.map(|v| v.clamp(-3.0, 6.0)),
+            Self::HashAgreement => m
+                .hash_distance
+                .map(|d| (1.0 - d / CHANCE_HASH_DISTANCE).max(0.0)),
+            Self::Inliers => m.inliers.map(f32::ln_1p),
+            Self::InlierRatio => m.inlier_ratio,
+            Self::InlierMargin => m.inlier_margin.map(|v| v.signum() * v.abs().ln_1p()),
+            Self::ReferenceCoverage => m.reference_coverage,
+            Self::Ncc => m.ncc.map(|v| v.max(0.0)),
+            Self::ColourAgreement => m.colour_difference.map(|v| 1.0 - v),
+            Self::ResidualAgreement => m.residual_share.map(|v| 1.0 - v),
+            Self::Word => m.word_similarity.map(above_least_similarity),
+            Self::RareWord => m.word_similarity.map(|similarity| {
+                let is_common = m.word_is_common.unwrap_or(0.0);
+                above_least_similarity(similarity) * (1.0 - is_common)
+            }),
+            Self::NearMissWord => m.word_near_miss,
+        };
+        value.map(f64::from)
+    }
+}
+
+fn above_least_similarity(similarity: f32) -> f32 {
+    ((similarity - LEAST_WORD_SIMILARITY) / (1.0 - LEAST_WORD_SIMILARITY)).max(0.0)
+}
+
+/// What the judge of `kind` weighs.
+pub fn features_of(kind: FindingKind) -> &'static [Feature] {
+    use Feature::*;
+    match kind {
+        FindingKind::StolenPhoto => &[
+            HashAgreement,
+            WholeSimilarity,
+            WholeZ,
+            WindowZ,
+            Inliers,
+            InlierRatio,
+            ReferenceCoverage,
+            Ncc,
+            ColourAgreement,
+            ResidualAgreement,
+        ],
+        FindingKind::LogoPresent => &[
+            WindowSimilarity,
+            WindowZ,
+            WindowMargin,
+            WholeZ,
+            WholeMargin,
+            HashAgreement,
+            Inliers,
+            InlierMargin,
+            ReferenceCoverage,
+            Ncc,
+            Word,
+            RareWord,
+        ],
+        FindingKind::AlteredLogo => &[WindowZ, WindowMargin, NearMissWord, Inliers],
+        FindingKind::LookalikeProduct => &[
+            WindowSimilarity,
+            WindowZ,
+            WindowMargin,
+            WholeZ,
+            WholeMargin,
+            Inliers,
+            InlierRatio,
+            InlierMargin,
+            ReferenceCoverage,
+            ColourAgreement,
+            Word,
+        ],
+    }
+}

@@ -1,0 +1,101 @@
+//! From measurements to a probability: one small calibrated model per finding kind.
+//!
+//! Each model is a logistic regression whose weights cannot be negative, so that more evidence never
+//! lowers a probability. A measurement that is missing is not a zero: it has an offset of its own.
+
+mod features;
+mod fit;
+mod logistic;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::domain::{AssetKind, FindingKind, Measurements};
+
+pub use features::{Feature, features_of};
+pub use fit::{FitError, LabelledRow, fit_judge};
+pub use logistic::{Logistic, Term};
+
+/// Why a judge file cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JudgeError {
+    /// Not the JSON of a judge.
+    #[error("reading the judge: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// A number that is no number, or a negative weight.
+    #[error("the judge of {kind} has the weight {weight} for {feature:?}: it must be finite and not negative")]
+    BadWeight {
+        /// Finding kind it belongs to.
+        kind: FindingKind,
+        /// Feature it belongs to.
+        feature: Feature,
+        /// The number.
+        weight: f64,
+    },
+}
+
+/// A model per finding kind, with where it came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judge {
+    /// The data it was fitted on, in words.
+    pub provenance: String,
+    /// One model for each kind that can be found.
+    pub models: BTreeMap<FindingKind, Logistic>,
+}
+
+impl Judge {
+    /// Reads and checks the JSON form (`models/judge.json`).
+    ///
+    /// # Errors
+    /// [`JudgeError::Malformed`], [`JudgeError::BadWeight`].
+    pub fn from_json(text: &str) -> Result<Self, JudgeError> {
+        let judge: Self = serde_json::from_str(text)?;
+        for (&kind, model) in &judge.models {
+            for term in &model.terms {
+                if !term.weight.is_finite() || term.weight < 0.0 {
+                    return Err(JudgeError::BadWeight {
+                        kind,
+                        feature: term.feature,
+                        weight: term.weight,
+                    });
+                }
+            }
+        }
+        Ok(judge)
+    }
+
+    /// Log-odds that the photo uses the asset in the way `kind` says; `None` when no model is fitted.
+    pub fn log_odds(&self, kind: FindingKind, measured: &Measurements) -> Option<f64> {
+        self.models.get(&kind).map(|model| model.log_odds(measured))
+    }
+
+    /// The likeliest kind for an asset of `asset_kind` and its log-odds.
+    pub fn best_kind(
+        &self,
+        asset_kind: AssetKind,
+        measured: &Measurements,
+    ) -> Option<(FindingKind, f64)> {
+        kinds_for(asset_kind)
+            .iter()
+            .filter_map(|&kind| Some((kind, self.log_odds(kind, measured)?)))
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+/// The ways in which a photo can use a registered thing.
+pub fn kinds_for(asset_kind: AssetKind) -> &'static [FindingKind] {
+    match asset_kind {
+        AssetKind::Logo => &[FindingKind::LogoPresent, FindingKind::AlteredLogo],
+        AssetKind::Product | AssetKind::Packaging => {
+            &[FindingKind::StolenPhoto, FindingKind::LookalikeProduct]
+        }
+    }
+}
+
+/// Probability for log-odds, `0..=1`.
+pub fn probability(log_odds: f64) -> f64 {
+    1.0 / (1.0 + (-log_odds).exp())
+}
