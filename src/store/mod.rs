@@ -1,1 +1,70 @@
-//! store
+//! The registry: brands, their assets, the pictures of those, and what was computed from them, in
+//! one SQLite database under the data folder.
+//!
+//! It is the only truth; whatever is searched in is a cache that can be made anew from here. What a
+//! call has acknowledged is on disk, whatever happens to the process or the power afterwards.
+//! Several threads and several processes may use one data folder at once. Only this folder knows
+//! which database it is. It computes nothing from pictures and does not search.
+
+mod connections;
+mod error;
+mod feed;
+mod models;
+mod read;
+mod records;
+mod rows;
+mod schema;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::path::Path;
+
+use connections::Connections;
+
+pub use error::StoreError;
+pub use records::{
+    AssetFilter, AssetRecord, Descriptor, Features, FileDigest, IndexedPicture, NewPicture,
+    Picture, Registered, Registration, RegistryChange, RegistryDelta,
+};
+
+/// Name of the database file within the data folder.
+pub const DATABASE_NAME: &str = "touchstone.db";
+
+/// An open registry. Share one among threads; readers do not wait for the writer.
+pub struct Store {
+    connections: Connections,
+}
+
+impl Store {
+    /// Opens the registry of a data folder, and makes folder, database and tables where missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Folder`], [`StoreError::CannotOpen`], [`StoreError::ReadOnly`] for a place that
+    /// cannot be used; [`StoreError::NotADatabase`], [`StoreError::ForeignDatabase`],
+    /// [`StoreError::NewerSchema`], [`StoreError::Damaged`] for a file that cannot; it is left as it is.
+    pub fn open(home: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(home).map_err(|source| StoreError::Folder {
+            path: home.to_owned(),
+            source,
+        })?;
+        let connections = Connections::open(home.join(DATABASE_NAME))?;
+        Ok(Self { connections })
+    }
+
+    /// A registry that vanishes when it is dropped.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn open_in_memory() -> Result<Self, StoreError> {
+        let connections = Connections::open_in_memory()?;
+        Ok(Self { connections })
+    }
+
+    /// The database file; `:memory:` for a registry that has none.
+    pub fn path(&self) -> &Path {
+        self.connections.path()
+    }
+}
