@@ -4,6 +4,7 @@
 //! Modules, in reading order; imports go down this list, never up or sideways:
 
 pub mod cli;
+pub mod config;
 pub mod http;
 
 pub mod engine;

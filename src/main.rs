@@ -1,3 +1,7 @@
-//! The `touchstone` program.
+//! The `touchstone` program: flags in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    touchstone::cli::main()
+}

@@ -1,1 +1,107 @@
-//! cli
+//! The command line: a file per subcommand. Results go to stdout, everything else to stderr.
+
+mod args;
+mod assets;
+mod calibrate;
+mod doctor;
+mod eval;
+mod matching;
+mod progress;
+mod register;
+mod scan;
+mod serve;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Arguments, Command};
+
+/// How a command that could run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Everything was done: exit 0.
+    Done,
+    /// Some inputs failed and were reported: exit 1.
+    SomeFailed,
+}
+
+impl Outcome {
+    fn of_failures(n_failed: usize) -> Self {
+        if n_failed == 0 {
+            Self::Done
+        } else {
+            Self::SomeFailed
+        }
+    }
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_logging(&arguments);
+    match run(arguments) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::SomeFailed) => ExitCode::from(1),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    let settings = arguments.engine.settings()?;
+    match arguments.command {
+        Command::Register(command) => register::run(settings, command),
+        Command::Assets(command) => assets::run(settings, command),
+        Command::Match(command) => matching::run(settings, command),
+        Command::Scan(command) => scan::run(settings, command),
+        Command::Serve(command) => serve::run(settings, command),
+        Command::Eval(command) => eval::run(settings, command),
+        Command::Calibrate(command) => calibrate::run(settings, command),
+        Command::Doctor(command) => doctor::run(settings, command),
+    }
+}
+
+fn start_logging(arguments: &Arguments) {
+    let level = match (arguments.quiet, arguments.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn,touchstone=info",
+        (false, 1) => "info,touchstone=debug",
+        (false, _) => "debug",
+    };
+    // ONNX Runtime reports every load at info level.
+    let filter = EnvFilter::try_from_env("TOUCHSTONE_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},ort=error,onnxruntime=error")));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal());
+    if arguments.log_json {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+}
+
+/// `touchstone … | head` ends quietly, as every program in a pipe should.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Prints `value` as indented JSON on stdout.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value).context("writing JSON")?;
+    writeln!(io::stdout().lock(), "{text}")?;
+    Ok(())
+}

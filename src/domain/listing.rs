@@ -24,6 +24,31 @@ pub struct Seller {
     pub other: Map<String, Value>,
 }
 
+impl Seller {
+    /// Reads a JSON object whose id may be a number, as many marketplaces write it.
+    ///
+    /// # Errors
+    /// When a field is neither text nor number.
+    pub fn deserialize_lenient(value: &Value) -> Result<Self, serde_json::Error> {
+        let mut value = value.clone();
+        for field in ["id", "name"] {
+            if let Some(Value::Number(number)) = value.get(field) {
+                value[field] = Value::String(number.to_string());
+            }
+        }
+        serde_json::from_value(value)
+    }
+
+    /// Whether `allowed` holds this seller's id or name; letter case does not matter.
+    pub fn is_among(&self, allowed: &[String]) -> bool {
+        [&self.id, &self.name].into_iter().flatten().any(|mine| {
+            allowed
+                .iter()
+                .any(|entry| entry.trim().eq_ignore_ascii_case(mine.trim()))
+        })
+    }
+}
+
 /// One offer with its photos; one JSON object a line in manifests.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Listing {

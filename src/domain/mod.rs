@@ -17,4 +17,4 @@ pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity};
 pub use finding::{Finding, FindingKind, PhotoVerdict, StageTimings, Verdict};
 pub use listing::{Listing, ScannedPhoto, Seller};
 pub use measurements::Measurements;
-pub use region::{Region, View, ViewKind};
+pub use region::Region;

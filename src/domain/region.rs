@@ -56,25 +56,6 @@ impl Region {
     }
 }
 
-/// Why a region of a picture is embedded on its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ViewKind {
-    /// The whole picture.
-    Whole,
-    /// A window of it.
-    Window,
-}
-
-/// A region of a photo that is embedded on its own.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct View {
-    /// Whole picture or window.
-    pub kind: ViewKind,
-    /// Where it lies, in pixels of the prepared photo.
-    pub region: Region,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,7 +66,10 @@ mod tests {
         let b = Region::new(5.0, 0.0, 10.0, 10.0);
         assert!((a.intersection_over_union(&b) - 1.0 / 3.0).abs() < 1e-6);
         assert_eq!(a.intersection_over_union(&b), b.intersection_over_union(&a));
-        assert_eq!(a.intersection_over_union(&Region::new(20.0, 0.0, 1.0, 1.0)), 0.0);
+        assert_eq!(
+            a.intersection_over_union(&Region::new(20.0, 0.0, 1.0, 1.0)),
+            0.0
+        );
     }
 
     #[test]

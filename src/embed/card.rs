@@ -9,13 +9,13 @@ use sha2::{Digest, Sha256};
 use super::EmbedError;
 use crate::domain::ModelId;
 
-/// A checked model card. Fields are those of the TOML file; see `models/README.md` for an example.
+/// A checked model card. Fields are those of the TOML file; `models/README.md` explains one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ModelCard {
     /// Short name, e.g. `lite0-windows`.
     pub name: String,
-    /// Raised whenever the same picture would get another vector.
-    pub version: u32,
+    /// Changed whenever the same picture would get another vector.
+    pub version: String,
     /// ONNX file, relative to the card.
     pub file: PathBuf,
     /// SHA-256 of the ONNX file, lower-case hex.
@@ -31,10 +31,13 @@ pub struct ModelCard {
     /// Present for networks that describe many windows of a picture in one pass.
     #[serde(default)]
     pub windows: Option<WindowsCard>,
+    /// How a registered picture is laid out before it is described.
+    #[serde(default)]
+    pub reference: ReferenceCard,
 }
 
 /// Shape and numbers of the input tensor: `[n, 3, height, width]`, `f32`, RGB,
-/// `(value - mean) * scale` with `value` in `0..=255`.
+/// `(value - mean) / scale` with `value` in `0..=255`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct InputCard {
     /// Name of the input.
@@ -43,40 +46,73 @@ pub struct InputCard {
     pub layout: String,
     /// Only `RGB` is known.
     pub channels: String,
-    /// Side in pixels to which references (and crops) are scaled, square.
-    pub side: u32,
+    /// Width to which one picture is scaled, pixels.
+    #[serde(default = "default_side")]
+    pub width: u32,
+    /// Height to which one picture is scaled, pixels; its shape is not kept.
+    #[serde(default = "default_side")]
+    pub height: u32,
     /// Subtracted, per channel.
     pub mean: [f32; 3],
-    /// Multiplied afterwards, per channel.
+    /// Divided by afterwards, per channel; not 0.
     pub scale: [f32; 3],
-    /// Free room around a trimmed reference, as a share of its longer side.
-    pub reference_padding: f32,
+    /// Name of the input that takes boxes, for networks with `[windows]`: `[k, 4]`, `f32`,
+    /// `x0 y0 x1 y1` in pixels of the input, all of picture 0.
+    #[serde(default)]
+    pub boxes: Option<String>,
 }
 
-/// The output tensor, `[n, dim]`.
+fn default_side() -> u32 {
+    224
+}
+
+/// The output tensors, `[n, dimension]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct OutputCard {
-    /// Name of the output.
+    /// Name of the output: one vector for each box, or for each picture.
     pub name: String,
     /// Numbers in a vector.
-    pub dim: usize,
+    pub dimension: usize,
+    /// Name of the output that describes the whole picture, where it is another one.
+    #[serde(default)]
+    pub whole: Option<String>,
+    /// Numbers in that one.
+    #[serde(default)]
+    pub whole_dimension: Option<usize>,
 }
 
 /// How windows are laid over a photo.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct WindowsCard {
-    /// Name of the input that takes the boxes, `[k, 4]`, `f32`, `x0 y0 x1 y1` in pixels.
-    pub boxes_input: String,
     /// Pixels per cell of the network's map.
-    pub stride: u32,
+    pub cell: u32,
     /// Longer sides, in pixels, at which the photo is shown to the network.
-    pub photo_sides: Vec<u32>,
+    pub sides: Vec<u32>,
     /// Sides of the square windows, in cells.
-    pub sizes: Vec<u32>,
+    pub cells: Vec<u32>,
     /// Cells from one window to the next.
     pub step: u32,
     /// Cells by which windows may reach beyond the photo.
-    pub margin: u32,
+    pub border: u32,
+}
+
+/// How a registered picture is laid out: trimmed, then centred with its own shape on a square of its
+/// edge colour.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct ReferenceCard {
+    /// Side of the square, pixels.
+    pub side: u32,
+    /// Free room on each side, as a share of the longer side of what is left after trimming.
+    pub margin: f32,
+}
+
+impl Default for ReferenceCard {
+    fn default() -> Self {
+        Self {
+            side: 224,
+            margin: 0.08,
+        }
+    }
 }
 
 impl ModelCard {
@@ -108,18 +144,33 @@ impl ModelCard {
         if self.input.channels != "RGB" {
             return Err(unsupported("input.channels", self.input.channels));
         }
-        if !(16..=2048).contains(&self.input.side) {
-            return Err(unsupported("input.side", self.input.side.to_string()));
+        for side in [self.input.width, self.input.height, self.reference.side] {
+            if !(16..=2048).contains(&side) {
+                return Err(unsupported("side", side.to_string()));
+            }
         }
-        if !(1..=65_536).contains(&self.output.dim) {
-            return Err(unsupported("output.dim", self.output.dim.to_string()));
+        if self.input.scale.contains(&0.0) {
+            return Err(unsupported(
+                "input.scale",
+                format!("{:?}", self.input.scale),
+            ));
+        }
+        for dimension in [Some(self.output.dimension), self.output.whole_dimension] {
+            if dimension.is_some_and(|d| !(1..=65_536).contains(&d)) {
+                return Err(unsupported("output.dimension", format!("{dimension:?}")));
+            }
         }
         if let Some(windows) = &self.windows {
-            let bad_side = windows.photo_sides.iter().find(|s| !(32..=4096).contains(*s));
-            if let Some(side) = bad_side {
-                return Err(unsupported("windows.photo_sides", side.to_string()));
+            if self.input.boxes.is_none() {
+                return Err(unsupported(
+                    "input.boxes",
+                    "nothing beside [windows]".to_owned(),
+                ));
             }
-            if windows.stride == 0 || windows.step == 0 || windows.sizes.contains(&0) {
+            if let Some(side) = windows.sides.iter().find(|s| !(32..=4096).contains(*s)) {
+                return Err(unsupported("windows.sides", side.to_string()));
+            }
+            if windows.cell == 0 || windows.step == 0 || windows.cells.contains(&0) {
                 return Err(unsupported("windows", "a zero".to_owned()));
             }
         }
@@ -136,7 +187,10 @@ impl ModelCard {
     /// # Errors
     /// [`EmbedError::ModelUnreadable`], [`EmbedError::ModelChanged`].
     pub fn model_bytes(&self, card_path: &Path) -> Result<Vec<u8>, EmbedError> {
-        let path = card_path.parent().unwrap_or(Path::new(".")).join(&self.file);
+        let path = card_path
+            .parent()
+            .unwrap_or(Path::new("."))
+            .join(&self.file);
         let bytes = fs::read(&path).map_err(|cause| EmbedError::ModelUnreadable {
             path: path.clone(),
             cause,

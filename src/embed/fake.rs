@@ -4,12 +4,13 @@ use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
 use super::windows::crops_of;
-use super::{EmbedError, Embedder};
-use crate::domain::{Embedding, ModelId, Region, View, ViewKind};
+use super::{EmbedError, Embedder, PhotoVectors, ReferenceVectors};
+use crate::domain::{Embedding, ModelId, Region};
 use crate::imaging;
 
 /// Cells per side of the fake's colour map.
 const CELLS: u32 = 4;
+const DIM: usize = (CELLS * CELLS * 3 + 1) as usize;
 
 /// Describes a picture by the mean colour of 4 × 4 cells, less mid-grey: 48 numbers. Finds equal and
 /// lightly edited pictures, and nothing else; deterministic.
@@ -28,7 +29,11 @@ impl FakeEmbedder {
     fn describe(picture: &RgbImage) -> Result<Embedding, EmbedError> {
         let cells = resize(picture, CELLS, CELLS, FilterType::Triangle);
         // The last number keeps a mid-grey picture from having no direction.
-        let mut values: Vec<f32> = cells.as_raw().iter().map(|&v| f32::from(v) - 127.5).collect();
+        let mut values: Vec<f32> = cells
+            .as_raw()
+            .iter()
+            .map(|&v| f32::from(v) - 127.5)
+            .collect();
         values.push(1.0);
         Ok(Embedding::new(values)?)
     }
@@ -45,26 +50,30 @@ impl Embedder for FakeEmbedder {
         &self.model
     }
 
-    fn dim(&self) -> usize {
-        (CELLS * CELLS * 3 + 1) as usize
+    fn window_dim(&self) -> usize {
+        DIM
     }
 
-    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
-        Self::describe(picture)
+    fn whole_dim(&self) -> usize {
+        DIM
     }
 
-    fn embed_photo(&self, photo: &RgbImage) -> Result<Vec<(View, Embedding)>, EmbedError> {
+    fn embed_reference(&self, picture: &RgbImage) -> Result<ReferenceVectors, EmbedError> {
+        let vector = Self::describe(picture)?;
+        Ok(ReferenceVectors {
+            window: vector.clone(),
+            whole: vector,
+        })
+    }
+
+    fn embed_photo(&self, photo: &RgbImage) -> Result<PhotoVectors, EmbedError> {
         let whole = Region::new(0.0, 0.0, photo.width() as f32, photo.height() as f32);
-        let kinds = std::iter::once((ViewKind::Whole, whole)).chain(
-            crops_of([photo.width(), photo.height()])
-                .into_iter()
-                .map(|region| (ViewKind::Window, region)),
-        );
-        kinds
-            .map(|(kind, region)| {
-                let vector = Self::describe(&imaging::crop(photo, region))?;
-                Ok((View { kind, region }, vector))
-            })
-            .collect()
+        let regions = std::iter::once(whole).chain(crops_of([photo.width(), photo.height()]));
+        Ok(PhotoVectors {
+            windows: regions
+                .map(|region| Ok((region, Self::describe(&imaging::crop(photo, region))?)))
+                .collect::<Result<_, EmbedError>>()?,
+            whole: Self::describe(photo)?,
+        })
     }
 }

@@ -14,10 +14,10 @@ use std::path::PathBuf;
 use image::RgbImage;
 use thiserror::Error;
 
-use crate::domain::{Embedding, EmbeddingError, ModelId, View};
+use crate::domain::{Embedding, EmbeddingError, ModelId, Region};
 use crate::runtime::RuntimeError;
 
-pub use card::{InputCard, ModelCard, OutputCard, WindowsCard};
+pub use card::{InputCard, ModelCard, OutputCard, ReferenceCard, WindowsCard};
 pub use onnx::OnnxEmbedder;
 
 /// Why a picture has no vector.
@@ -72,7 +72,9 @@ pub enum EmbedError {
         actual: String,
     },
     /// The network gave another shape than its card says.
-    #[error("the network {model} gave {actual:?} where {expected:?} was expected: correct its card")]
+    #[error(
+        "the network {model} gave {actual:?} where {expected:?} was expected: correct its card"
+    )]
     OutputShape {
         /// Whose card.
         model: ModelId,
@@ -89,24 +91,44 @@ pub enum EmbedError {
     Embedding(#[from] EmbeddingError),
 }
 
+/// A registered picture in numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReferenceVectors {
+    /// Compared with the windows of photos, shape `[window_dim]`.
+    pub window: Embedding,
+    /// Compared with whole photos, shape `[whole_dim]`.
+    pub whole: Embedding,
+}
+
+/// A photo in numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PhotoVectors {
+    /// Regions of the photo, in its pixels, each with a vector of shape `[window_dim]`.
+    pub windows: Vec<(Region, Embedding)>,
+    /// The whole photo, shape `[whole_dim]`.
+    pub whole: Embedding,
+}
+
 /// Describes pictures by vectors that can be compared with each other.
 pub trait Embedder: Send + Sync {
     /// Which network this is; vectors of two networks are never compared.
     fn model(&self) -> &ModelId;
 
-    /// Numbers in a vector.
-    fn dim(&self) -> usize;
+    /// Numbers in the vector of a window.
+    fn window_dim(&self) -> usize;
 
-    /// One vector for a registered picture, sRGB, any size; the border around a mark is trimmed.
+    /// Numbers in the vector of a whole picture.
+    fn whole_dim(&self) -> usize;
+
+    /// Describes a registered picture, sRGB, any size; the border around a mark is trimmed.
     ///
     /// # Errors
     /// [`EmbedError`] when the network fails.
-    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError>;
+    fn embed_reference(&self, picture: &RgbImage) -> Result<ReferenceVectors, EmbedError>;
 
-    /// Vectors of the whole photo (first, [`crate::domain::ViewKind::Whole`]) and of its windows;
-    /// regions in pixels of `photo`.
+    /// Describes a photo, whole and in windows.
     ///
     /// # Errors
     /// [`EmbedError`] when the network fails.
-    fn embed_photo(&self, photo: &RgbImage) -> Result<Vec<(View, Embedding)>, EmbedError>;
+    fn embed_photo(&self, photo: &RgbImage) -> Result<PhotoVectors, EmbedError>;
 }

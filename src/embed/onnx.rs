@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use image::RgbImage;
+use ort::session::SessionOutputs;
 use ort::value::TensorRef;
 
 use super::windows::{crops_of, level_size, windows_of};
-use super::{EmbedError, Embedder, ModelCard, WindowsCard};
-use crate::domain::{Embedding, ModelId, Region, View, ViewKind};
-use crate::imaging;
+use super::{EmbedError, Embedder, ModelCard, PhotoVectors, ReferenceVectors, WindowsCard};
+use crate::domain::{Embedding, ModelId, Region};
+use crate::imaging::{self, Filter};
 use crate::runtime::{RuntimeError, SessionPool};
 
 /// Crops that are shown to a network at once: more gains nothing on one thread and costs memory.
@@ -19,6 +20,13 @@ pub struct OnnxEmbedder {
     card: ModelCard,
     model: ModelId,
     sessions: SessionPool,
+}
+
+/// One output of the network.
+#[derive(Clone, Copy)]
+struct Output<'a> {
+    name: &'a str,
+    dim: usize,
 }
 
 impl OnnxEmbedder {
@@ -41,132 +49,147 @@ impl OnnxEmbedder {
         &self.card
     }
 
-    /// The whole picture as the network sees a reference: shape kept, centred on a square.
-    fn letterboxed(&self, picture: &RgbImage, padding: f32) -> RgbImage {
-        imaging::letterbox(picture, self.card.input.side, padding)
+    /// The output that describes boxes, or pictures when the network knows no boxes.
+    fn main_output(&self) -> Output<'_> {
+        Output {
+            name: &self.card.output.name,
+            dim: self.card.output.dimension,
+        }
     }
 
-    /// Runs the network on pictures of one size and, for window networks, boxes of the first.
-    fn run(&self, pictures: &[RgbImage], boxes: Option<&[Region]>) -> Result<Vec<Embedding>, EmbedError> {
-        let Some(first) = pictures.first() else {
-            return Ok(Vec::new());
-        };
+    /// The output that describes whole pictures.
+    fn whole_output(&self) -> Output<'_> {
+        match (&self.card.output.whole, self.card.output.whole_dimension) {
+            (Some(name), Some(dim)) => Output { name, dim },
+            _ => self.main_output(),
+        }
+    }
+
+    /// Runs the network on pictures of one size and hands its outputs to `read`. `boxes` are regions
+    /// of the first picture, for networks that take them.
+    fn run<T>(
+        &self,
+        pictures: &[RgbImage],
+        boxes: &[Region],
+        read: impl FnOnce(&SessionOutputs<'_>) -> Result<T, EmbedError>,
+    ) -> Result<T, EmbedError> {
         let input = &self.card.input;
-        let [width, height] = [first.width() as usize, first.height() as usize];
+        let [width, height] = [pictures[0].width() as usize, pictures[0].height() as usize];
         let pixels: Vec<f32> = pictures
             .iter()
-            .flat_map(|picture| imaging::to_tensor(picture, input.mean, input.scale))
+            .flat_map(|p| imaging::to_tensor(p, input.mean, input.scale.map(f32::recip)))
             .collect();
         let shape = [pictures.len(), 3, height, width];
-        let pixels = TensorRef::from_array_view((shape, pixels.as_slice())).map_err(RuntimeError::from)?;
+        let pixels =
+            TensorRef::from_array_view((shape, pixels.as_slice())).map_err(RuntimeError::from)?;
+        let corners: Vec<f32> = boxes
+            .iter()
+            .flat_map(|b| [b.x, b.y, b.x + b.w, b.y + b.h])
+            .collect();
         let mut session = self.sessions.acquire();
-        let outputs = match (&self.card.windows, boxes) {
-            (Some(windows), Some(boxes)) => {
-                let corners: Vec<f32> = boxes
-                    .iter()
-                    .flat_map(|b| [b.x, b.y, b.x + b.w, b.y + b.h])
-                    .collect();
+        let outputs = match &input.boxes {
+            Some(name) => {
                 let corners = TensorRef::from_array_view(([boxes.len(), 4], corners.as_slice()))
                     .map_err(RuntimeError::from)?;
-                session.run(ort::inputs![
-                    input.name.as_str() => pixels,
-                    windows.boxes_input.as_str() => corners,
-                ])
+                session.run(ort::inputs![input.name.as_str() => pixels, name.as_str() => corners])
             }
-            _ => session.run(ort::inputs![input.name.as_str() => pixels]),
+            None => session.run(ort::inputs![input.name.as_str() => pixels]),
         }
         .map_err(RuntimeError::from)?;
-        let n_expected = boxes.map_or(pictures.len(), <[Region]>::len);
-        self.read_output(&outputs, n_expected)
+        read(&outputs)
     }
 
-    fn read_output(
+    /// The `n` vectors in `output`.
+    fn vectors(
         &self,
-        outputs: &ort::session::SessionOutputs<'_>,
-        n_expected: usize,
+        outputs: &SessionOutputs<'_>,
+        output: Output<'_>,
+        n: usize,
     ) -> Result<Vec<Embedding>, EmbedError> {
-        let expected = [n_expected, self.card.output.dim];
+        let expected = [n, output.dim];
         let wrong_shape = |actual: Vec<i64>| EmbedError::OutputShape {
             model: self.model.clone(),
             expected,
             actual,
         };
-        let output = outputs
-            .get(self.card.output.name.as_str())
+        let tensor = outputs
+            .get(output.name)
             .ok_or_else(|| wrong_shape(Vec::new()))?;
-        let (shape, values) = output.try_extract_tensor::<f32>().map_err(RuntimeError::from)?;
+        let (shape, values) = tensor
+            .try_extract_tensor::<f32>()
+            .map_err(RuntimeError::from)?;
         // Networks that end in a pooling may keep trailing axes of length 1.
-        let squeezed = shape.get(2..).is_some_and(|rest| rest.iter().all(|&d| d == 1));
         let is_right = shape.len() >= 2
             && shape[..2] == expected.map(|d| d as i64)
-            && (shape.len() == 2 || squeezed);
+            && shape[2..].iter().all(|&d| d == 1);
         if !is_right {
             return Err(wrong_shape(shape.to_vec()));
         }
         values
-            .chunks_exact(expected[1])
+            .chunks_exact(output.dim)
             .map(|vector| Ok(Embedding::new(vector.to_vec())?))
             .collect()
+    }
+
+    /// The whole picture squashed to the input size, its shape not kept.
+    fn embed_whole(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
+        let input = &self.card.input;
+        let squashed = [imaging::resize(
+            picture,
+            input.width,
+            input.height,
+            Filter::Bilinear,
+        )];
+        let whole = Region::new(0.0, 0.0, input.width as f32, input.height as f32);
+        let mut vectors = self.run(&squashed, &[whole], |outputs| {
+            self.vectors(outputs, self.whole_output(), 1)
+        })?;
+        Ok(vectors.remove(0))
     }
 
     fn embed_windows(
         &self,
         photo: &RgbImage,
         windows: &WindowsCard,
-    ) -> Result<Vec<(View, Embedding)>, EmbedError> {
+    ) -> Result<Vec<(Region, Embedding)>, EmbedError> {
         let size = [photo.width(), photo.height()];
-        let mut described = vec![self.embed_whole(photo)?];
-        for &side in &windows.photo_sides {
-            let level = level_size(size, side, windows.stride);
+        let mut described = Vec::new();
+        for &side in &windows.sides {
+            let level = level_size(size, side, windows.cell);
             let regions = windows_of(level, windows);
-            let picture = imaging::resize(photo, level[0], level[1]);
-            let embeddings = self.run(&[picture], Some(&regions))?;
+            let picture = [imaging::resize(photo, level[0], level[1], Filter::Bilinear)];
+            let vectors = self.run(&picture, &regions, |outputs| {
+                self.vectors(outputs, self.main_output(), regions.len())
+            })?;
             let [across, down] = [0, 1].map(|i| size[i] as f32 / level[i] as f32);
-            for (region, embedding) in regions.iter().zip(embeddings) {
-                let region = Region::new(
-                    region.x * across,
-                    region.y * down,
-                    region.w * across,
-                    region.h * down,
-                );
-                let region = region.clipped(size[0] as f32, size[1] as f32);
-                let kind = ViewKind::Window;
-                described.push((View { kind, region }, embedding));
-            }
+            described.extend(regions.iter().zip(vectors).map(|(r, vector)| {
+                let region = Region::new(r.x * across, r.y * down, r.w * across, r.h * down);
+                (region.clipped(size[0] as f32, size[1] as f32), vector)
+            }));
         }
         Ok(described)
     }
 
-    fn embed_crops(&self, photo: &RgbImage) -> Result<Vec<(View, Embedding)>, EmbedError> {
-        let side = self.card.input.side;
-        let mut described = vec![self.embed_whole(photo)?];
-        let regions = crops_of([photo.width(), photo.height()]);
+    fn embed_crops(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError> {
+        let input = &self.card.input;
+        let whole = Region::new(0.0, 0.0, photo.width() as f32, photo.height() as f32);
+        let mut regions = vec![whole];
+        regions.extend(crops_of([photo.width(), photo.height()]));
+        let mut described = Vec::with_capacity(regions.len());
         for batch in regions.chunks(MAX_BATCH) {
-            let pictures: Vec<RgbImage> = batch
+            let crops: Vec<RgbImage> = batch
                 .iter()
-                .map(|&region| imaging::resize(&imaging::crop(photo, region), side, side))
+                .map(|&r| {
+                    let crop = imaging::crop(photo, r);
+                    imaging::resize(&crop, input.width, input.height, Filter::Bilinear)
+                })
                 .collect();
-            let views = batch.iter().map(|&region| View {
-                kind: ViewKind::Window,
-                region,
-            });
-            described.extend(views.zip(self.run(&pictures, None)?));
+            let vectors = self.run(&crops, &[], |outputs| {
+                self.vectors(outputs, self.main_output(), batch.len())
+            })?;
+            described.extend(batch.iter().copied().zip(vectors));
         }
         Ok(described)
-    }
-
-    fn embed_whole(&self, photo: &RgbImage) -> Result<(View, Embedding), EmbedError> {
-        let region = Region::new(0.0, 0.0, photo.width() as f32, photo.height() as f32);
-        let kind = ViewKind::Whole;
-        Ok((View { kind, region }, self.embed_square(&self.letterboxed(photo, 0.0))?))
-    }
-
-    fn embed_square(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
-        let side = picture.width() as f32;
-        let whole = [Region::new(0.0, 0.0, side, side)];
-        let boxes = self.card.windows.as_ref().map(|_| whole.as_slice());
-        let mut embeddings = self.run(std::slice::from_ref(picture), boxes)?;
-        Ok(embeddings.remove(0))
     }
 }
 
@@ -175,19 +198,36 @@ impl Embedder for OnnxEmbedder {
         &self.model
     }
 
-    fn dim(&self) -> usize {
-        self.card.output.dim
+    fn window_dim(&self) -> usize {
+        self.main_output().dim
     }
 
-    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
+    fn whole_dim(&self) -> usize {
+        self.whole_output().dim
+    }
+
+    fn embed_reference(&self, picture: &RgbImage) -> Result<ReferenceVectors, EmbedError> {
+        let rules = &self.card.reference;
         let trimmed = imaging::trim(picture);
-        self.embed_square(&self.letterboxed(&trimmed, self.card.input.reference_padding))
+        let square = imaging::letterbox(&trimmed, rules.side, rules.margin);
+        let whole = Region::new(0.0, 0.0, rules.side as f32, rules.side as f32);
+        let mut window = self.run(&[square], &[whole], |outputs| {
+            self.vectors(outputs, self.main_output(), 1)
+        })?;
+        Ok(ReferenceVectors {
+            window: window.remove(0),
+            whole: self.embed_whole(picture)?,
+        })
     }
 
-    fn embed_photo(&self, photo: &RgbImage) -> Result<Vec<(View, Embedding)>, EmbedError> {
-        match &self.card.windows {
-            Some(windows) => self.embed_windows(photo, windows),
-            None => self.embed_crops(photo),
-        }
+    fn embed_photo(&self, photo: &RgbImage) -> Result<PhotoVectors, EmbedError> {
+        let windows = match &self.card.windows {
+            Some(windows) => self.embed_windows(photo, windows)?,
+            None => self.embed_crops(photo)?,
+        };
+        Ok(PhotoVectors {
+            windows,
+            whole: self.embed_whole(photo)?,
+        })
     }
 }

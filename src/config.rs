@@ -1,0 +1,177 @@
+//! Flags and environment → checked settings, once, at start.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+use thiserror::Error;
+
+use crate::engine::{EngineSettings, Stages};
+use crate::matching::policy::{Policy, PolicyError};
+
+/// Why settings cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No folder with networks where it is looked for.
+    #[error("the networks were found in none of {searched:?}: name their folder with --models")]
+    ModelsMissing {
+        /// Folders tried, in order.
+        searched: Vec<PathBuf>,
+    },
+    /// A stage that does not exist.
+    #[error("unknown stage {found:?}: use {known}")]
+    UnknownStage {
+        /// The word given.
+        found: String,
+        /// The words known.
+        known: String,
+    },
+    /// No photo could ever be worked on.
+    #[error("{0} threads: give at least 1")]
+    NoThreads(usize),
+    /// Thresholds out of order.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+/// Settings as they were given, unchecked; `None` where the default holds.
+#[derive(Debug, Default)]
+pub struct SettingsDraft {
+    /// Data folder.
+    pub home: PathBuf,
+    /// Folder with the networks.
+    pub models: Option<PathBuf>,
+    /// Model card.
+    pub model: Option<PathBuf>,
+    /// Judge file.
+    pub judge: Option<PathBuf>,
+    /// Photos worked on at once.
+    pub threads: Option<usize>,
+    /// Least probability for `Review`.
+    pub review_at: Option<f64>,
+    /// Least probability for `Flagged`.
+    pub flag_at: Option<f64>,
+    /// Stages to run.
+    pub stages: Option<Vec<String>>,
+}
+
+/// Checked settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the engine needs.
+    pub engine: EngineSettings,
+}
+
+impl SettingsDraft {
+    /// Fills in the defaults and checks everything that needs no network and no database.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting and how to mend it.
+    pub fn checked(self) -> Result<Settings, ConfigError> {
+        let n_threads = match self.threads {
+            Some(0) => return Err(ConfigError::NoThreads(0)),
+            Some(n) => n,
+            None => available_parallelism().map_or(1, usize::from),
+        };
+        let models = match self.models {
+            Some(folder) => folder,
+            None => models_folder()?,
+        };
+        let defaults = Policy::default();
+        let review_at = self.review_at.unwrap_or(defaults.review_at());
+        // One threshold alone moves the other out of its way.
+        let flag_at = self.flag_at.unwrap_or(defaults.flag_at().max(review_at));
+        let review_at = if self.review_at.is_none() {
+            review_at.min(flag_at)
+        } else {
+            review_at
+        };
+        Ok(Settings {
+            engine: EngineSettings {
+                home: self.home,
+                model_card: self.model.unwrap_or_else(|| models.join(DEFAULT_CARD)),
+                judge: self.judge.unwrap_or_else(|| models.join("judge.json")),
+                models,
+                n_threads,
+                policy: Policy::new(review_at, flag_at)?,
+                stages: stages(self.stages)?,
+            },
+        })
+    }
+}
+
+/// Card of the network that is used when none is named.
+const DEFAULT_CARD: &str = "lite0-windows.toml";
+
+fn models_folder() -> Result<PathBuf, ConfigError> {
+    let mut searched = vec![PathBuf::from("models")];
+    if let Some(folder) = env::current_exe().ok().as_deref().and_then(Path::parent) {
+        searched.push(folder.join("models"));
+        searched.push(folder.join("../share/touchstone/models"));
+        // A `cargo build` leaves the program in `target/release`.
+        searched.push(folder.join("../../models"));
+    }
+    match searched
+        .iter()
+        .find(|folder| folder.join(DEFAULT_CARD).is_file())
+    {
+        Some(folder) => Ok(folder.clone()),
+        None => Err(ConfigError::ModelsMissing { searched }),
+    }
+}
+
+fn stages(names: Option<Vec<String>>) -> Result<Stages, ConfigError> {
+    let Some(names) = names else {
+        return Ok(Stages::all());
+    };
+    let mut stages = Stages::none();
+    for name in names {
+        let stage = stages.by_name(name.trim());
+        let stage = stage.ok_or_else(|| ConfigError::UnknownStage {
+            found: name.clone(),
+            known: Stages::NAMES.join(", "),
+        })?;
+        *stage = true;
+    }
+    Ok(stages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft() -> SettingsDraft {
+        SettingsDraft {
+            home: "home".into(),
+            models: Some("models".into()),
+            ..SettingsDraft::default()
+        }
+    }
+
+    #[test]
+    fn one_threshold_alone_moves_the_other_out_of_its_way() {
+        let mut given = draft();
+        given.review_at = Some(0.95);
+        let policy = given.checked().expect("valid").engine.policy;
+        assert_eq!((policy.review_at(), policy.flag_at()), (0.95, 0.95));
+        let mut given = draft();
+        given.flag_at = Some(0.2);
+        let policy = given.checked().expect("valid").engine.policy;
+        assert_eq!((policy.review_at(), policy.flag_at()), (0.2, 0.2));
+    }
+
+    #[test]
+    fn unknown_stages_and_zero_threads_are_refused() {
+        let mut given = draft();
+        given.stages = Some(vec!["magic".into()]);
+        let message = given.checked().expect_err("no such stage").to_string();
+        assert!(
+            message.contains("magic") && message.contains("windows"),
+            "{message}"
+        );
+        let mut given = draft();
+        given.threads = Some(0);
+        assert!(given.checked().is_err());
+    }
+}

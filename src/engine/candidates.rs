@@ -1,0 +1,234 @@
+//! Stage 3: which registered things could this photo show? Neighbours of its windows and of the whole
+//! photo, pictures with nearly the same hash, and assets whose word mark is read in it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::chance::dot;
+use super::registry::{Reference, ReferenceVector, Registry};
+use super::{Engine, EngineError, PhotoDescription};
+use crate::domain::{AssetId, Measurements, PictureId, Region};
+use crate::imaging::Picture;
+use crate::matching::hash::PictureHash;
+use crate::matching::margin::margins;
+use crate::matching::words::{WordMatch, WordMatcher};
+
+/// Neighbours asked for per window: marks come in three versions, and two of one brand's marks must
+/// not hide the next brand.
+const NEIGHBOURS: usize = 24;
+/// Hash bits, of 256, up to which a picture is a candidate whatever the network says.
+const MAX_HASH_DISTANCE: u32 = 90;
+
+/// A registered thing that the photo could show, not yet judged.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The asset.
+    pub asset_id: AssetId,
+    /// Its reference that comes closest.
+    pub picture_id: PictureId,
+    /// The window that comes closest, in pixels of the prepared photo.
+    pub region: Region,
+    /// What is known so far.
+    pub measured: Measurements,
+    /// The word that comes closest to a word mark.
+    pub word: Option<WordMatch>,
+}
+
+impl Engine {
+    /// Stage 3: everything registered that is worth a closer look, each asset once.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the index refuses a vector.
+    pub fn find_candidates(
+        &self,
+        photo: &Picture,
+        description: &PhotoDescription,
+    ) -> Result<Vec<Candidate>, EngineError> {
+        let registry = self.registry();
+        let words = self.matched_words(&registry, description);
+        let mut assets = self.nearest(&registry, description)?;
+        assets.extend(hash_neighbours(&registry, description));
+        assets.extend(words.keys());
+        let whole = Region::new(
+            0.0,
+            0.0,
+            photo.pixels.width() as f32,
+            photo.pixels.height() as f32,
+        );
+        let mut candidates: Vec<Candidate> = assets
+            .iter()
+            .filter(|id| registry.active_asset(**id).is_some())
+            .filter_map(|&id| self.measure(&registry, id, description, whole))
+            .collect();
+        for candidate in &mut candidates {
+            let word = words.get(&candidate.asset_id);
+            add_word(candidate, word, description.words.is_some());
+        }
+        add_margins(&registry, &mut candidates);
+        Ok(candidates)
+    }
+
+    fn nearest(
+        &self,
+        registry: &Registry,
+        description: &PhotoDescription,
+    ) -> Result<BTreeSet<AssetId>, EngineError> {
+        let stages = self.settings.stages;
+        let windows: Vec<_> = if stages.windows {
+            description
+                .windows
+                .iter()
+                .map(|(_, vector)| vector.clone())
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let whole = stages.whole.then_some(&description.whole);
+        registry.nearest_assets(&windows, whole, NEIGHBOURS)
+    }
+
+    fn matched_words(
+        &self,
+        registry: &Registry,
+        description: &PhotoDescription,
+    ) -> HashMap<AssetId, WordMatch> {
+        match &description.words {
+            Some(words) if !words.is_empty() => registry.word_matcher().matches(words),
+            _ => HashMap::new(),
+        }
+    }
+
+    /// All that vectors and hash say of one asset; `None` when it has no references.
+    fn measure(
+        &self,
+        registry: &Registry,
+        id: AssetId,
+        description: &PhotoDescription,
+        whole: Region,
+    ) -> Option<Candidate> {
+        let mut candidate = Candidate {
+            asset_id: id,
+            picture_id: registry.references_of(id).next()?.id,
+            region: whole,
+            measured: Measurements::default(),
+            word: None,
+        };
+        let mut best = f32::NEG_INFINITY;
+        for reference in registry.references_of(id) {
+            let m = &mut candidate.measured;
+            if self.settings.stages.whole {
+                measure_whole(m, reference, description);
+            }
+            if let (Some(mine), Some(theirs)) = (&description.hash, &reference.hash) {
+                let distance = mine.turned_distance(theirs) as f32;
+                m.hash_distance = Some(m.hash_distance.map_or(distance, |d| d.min(distance)));
+            }
+            if self.settings.stages.windows
+                && let Some((closeness, region)) = measure_windows(m, reference, description)
+                && closeness > best
+            {
+                best = closeness;
+                candidate.picture_id = reference.id;
+                candidate.region = region;
+                m.view_area = Some(region.area() / whole.area());
+            }
+        }
+        Some(candidate)
+    }
+}
+
+fn raise(slot: &mut Option<f32>, value: f32) {
+    *slot = Some(slot.map_or(value, |old| old.max(value)));
+}
+
+fn measure_whole(m: &mut Measurements, reference: &Reference, description: &PhotoDescription) {
+    for vector in &reference.wholes {
+        let similarity = dot(vector.embedding.as_slice(), description.whole.as_slice());
+        raise(&mut m.whole_similarity, similarity);
+        if let Some(chance) = vector.chance {
+            raise(&mut m.whole_z, chance.deviations(similarity));
+        }
+    }
+}
+
+/// The window that comes closest to any version of the reference, and how close: in deviations above
+/// chance where that is known.
+fn measure_windows(
+    m: &mut Measurements,
+    reference: &Reference,
+    description: &PhotoDescription,
+) -> Option<(f32, Region)> {
+    let mut best: Option<(f32, Region)> = None;
+    for vector in &reference.windows {
+        let Some((similarity, region)) = nearest_window(vector, description) else {
+            continue;
+        };
+        raise(&mut m.window_similarity, similarity);
+        let closeness = match vector.chance {
+            Some(chance) => {
+                let z = chance.deviations(similarity);
+                raise(&mut m.window_z, z);
+                z
+            }
+            None => similarity,
+        };
+        if best.is_none_or(|(b, _)| closeness > b) {
+            best = Some((closeness, region));
+        }
+    }
+    best
+}
+
+fn nearest_window(
+    vector: &ReferenceVector,
+    description: &PhotoDescription,
+) -> Option<(f32, Region)> {
+    description
+        .windows
+        .iter()
+        .map(|(region, window)| (dot(vector.embedding.as_slice(), window.as_slice()), *region))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+fn hash_neighbours<'a>(
+    registry: &'a Registry,
+    description: &'a PhotoDescription,
+) -> impl Iterator<Item = AssetId> + 'a {
+    let variants = description.hash.as_ref().map(PictureHash::turned);
+    registry.references().filter_map(move |reference| {
+        let (variants, hash) = (variants.as_ref()?, reference.hash.as_ref()?);
+        let distance = variants.iter().map(|v| v.distance(hash)).min()?;
+        (distance <= MAX_HASH_DISTANCE).then_some(reference.asset_id)
+    })
+}
+
+fn add_word(candidate: &mut Candidate, word: Option<&WordMatch>, was_read: bool) {
+    if !was_read {
+        return;
+    }
+    let m = &mut candidate.measured;
+    m.word_similarity = Some(word.map_or(0.0, |w| w.similarity));
+    m.word_is_common = Some(word.map_or(0.0, |w| f32::from(u8::from(w.is_common))));
+    m.word_near_miss = Some(word.map_or(0.0, |w| if w.is_near_miss { w.similarity } else { 0.0 }));
+    candidate.word = word.cloned();
+}
+
+/// How far each candidate leads over the best candidate of any other brand.
+fn add_margins(registry: &Registry, candidates: &mut [Candidate]) {
+    let brand_of = |c: &Candidate| {
+        let asset = registry.active_asset(c.asset_id);
+        asset.map_or("", |asset| asset.draft.brand.as_str())
+    };
+    let of = |value: fn(&Measurements) -> Option<f32>| {
+        let values: Vec<_> = candidates
+            .iter()
+            .map(|c| (brand_of(c), value(&c.measured)))
+            .collect();
+        margins(&values)
+    };
+    let window = of(|m| m.window_z.or(m.window_similarity));
+    let whole = of(|m| m.whole_z.or(m.whole_similarity));
+    for (candidate, (window, whole)) in candidates.iter_mut().zip(window.into_iter().zip(whole)) {
+        candidate.measured.window_margin = window;
+        candidate.measured.whole_margin = whole;
+    }
+}

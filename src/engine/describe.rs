@@ -1,0 +1,78 @@
+//! Stage 2: pixels → everything that is compared later.
+
+use std::sync::OnceLock;
+
+use image::RgbImage;
+
+use super::{Engine, EngineError};
+use crate::domain::{Embedding, Region};
+use crate::embed::PhotoVectors;
+use crate::imaging::{self, Picture};
+use crate::matching::features::{FeatureLimits, LocalFeatures};
+use crate::matching::hash::PictureHash;
+use crate::ocr::Word;
+
+/// Space of the vectors that windows are compared in.
+pub(super) const SPACE_WINDOW: &str = "window";
+/// Space of the vectors that whole pictures are compared in.
+pub(super) const SPACE_WHOLE: &str = "whole";
+
+/// A photo in numbers.
+pub struct PhotoDescription {
+    /// Windows of the photo, in its prepared pixels, each with its vector.
+    pub windows: Vec<(Region, Embedding)>,
+    /// The whole photo.
+    pub whole: Embedding,
+    /// Perceptual hash; `None` when the stage is off.
+    pub hash: Option<PictureHash>,
+    /// Words read in it; `None` when the stage is off.
+    pub words: Option<Vec<Word>>,
+    /// Local features, found when first asked for: only a few candidates need them.
+    features: OnceLock<LocalFeatures>,
+}
+
+impl PhotoDescription {
+    /// Local features of the photo.
+    pub fn features(&self, photo: &RgbImage) -> &LocalFeatures {
+        self.features.get_or_init(|| {
+            LocalFeatures::extract(&image::imageops::grayscale(photo), &FeatureLimits::PHOTO)
+        })
+    }
+}
+
+impl Engine {
+    /// Stage 2: describes a photo by vectors, hash and words.
+    ///
+    /// # Errors
+    /// [`EngineError`] when a network fails.
+    pub fn embed(&self, photo: &Picture) -> Result<PhotoDescription, EngineError> {
+        let PhotoVectors { windows, whole } = self.embedder.embed_photo(&photo.pixels)?;
+        let words = match &self.reader {
+            Some(reader) => Some(reader.read(&photo.pixels)?),
+            None => None,
+        };
+        Ok(PhotoDescription {
+            windows,
+            whole,
+            hash: self
+                .settings
+                .stages
+                .hash
+                .then(|| PictureHash::of(&photo.pixels)),
+            words,
+            features: OnceLock::new(),
+        })
+    }
+}
+
+/// Further versions in which a mark is registered, beside the one given: people print it white on
+/// black as well.
+pub(super) fn further_versions(mark: &RgbImage) -> Vec<(&'static str, RgbImage)> {
+    let mut versions = vec![("inverted", imaging::invert(mark))];
+    let dark = imaging::on_dark_ground(mark);
+    // A mark on dark ground comes back as it is; a grey one as its negative.
+    if dark != *mark && dark != versions[0].1 {
+        versions.push(("dark", dark));
+    }
+    versions
+}

@@ -1,0 +1,75 @@
+//! What can go wrong between bytes and verdict.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::domain::ModelId;
+use crate::embed::EmbedError;
+use crate::imaging::ImagingError;
+use crate::index::IndexError;
+use crate::matching::judge::JudgeError;
+use crate::ocr::OcrError;
+use crate::store::StoreError;
+
+/// Why the engine could not do what was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The bytes are no picture, or one that is refused.
+    #[error(transparent)]
+    Imaging(#[from] ImagingError),
+    /// The embedding network failed.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// The networks that read words failed.
+    #[error(transparent)]
+    Ocr(#[from] OcrError),
+    /// The database failed, or refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index refused a vector.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The judge file cannot be used.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// A file that is needed cannot be read.
+    #[error("reading {path}: {cause}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The background file is damaged, or belongs to another network.
+    #[error("the background file {path} does not hold vectors of {expected:?} numbers: restore it, or make it anew for this network", path = path.display())]
+    BadBackground {
+        /// The file.
+        path: PathBuf,
+        /// Dimensions of window and whole vectors.
+        expected: [usize; 2],
+    },
+    /// The registry was made with another network.
+    #[error(
+        "this registry was made with the network {registry}, not {given}: name that network's card with --model, or run `touchstone assets reembed --model CARD`"
+    )]
+    ModelMismatch {
+        /// Network of the registry.
+        registry: ModelId,
+        /// Network in use.
+        given: ModelId,
+    },
+    /// A registered picture is blank: it would match everything or nothing.
+    #[error("the picture is blank: it shows no mark")]
+    BlankReference,
+}
+
+impl EngineError {
+    /// Whether the caller's picture is at fault, and not this side.
+    pub fn is_bad_input(&self) -> bool {
+        matches!(self, Self::Imaging(_) | Self::BlankReference)
+    }
+}

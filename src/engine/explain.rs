@@ -1,0 +1,102 @@
+//! Why, in words and numbers that a person can check.
+
+use super::Verified;
+use crate::domain::Measurements;
+
+/// Hash distance up to which the pictures as such agree.
+const NEAR_HASH: f32 = 64.0;
+/// Agreeing points from which they are worth a word.
+const NOTABLE_INLIERS: f32 = 6.0;
+/// Likeness of words from which they are worth a word.
+const NOTABLE_WORD: f32 = 0.6;
+
+/// One sentence for each kind of evidence there is, strongest kinds first.
+pub(super) fn reasons(verified: &Verified) -> Vec<String> {
+    let m = &verified.candidate.measured;
+    let sentences = [
+        hash_sentence(m),
+        geometry_sentence(verified),
+        word_sentence(verified),
+        window_sentence(m),
+        whole_sentence(m),
+        margin_sentence(m),
+    ];
+    sentences.into_iter().flatten().collect()
+}
+
+fn hash_sentence(m: &Measurements) -> Option<String> {
+    let distance = m.hash_distance.filter(|&d| d <= NEAR_HASH)?;
+    Some(format!(
+        "{} of 256 hash bits equal, best of eight flips and turns",
+        256.0 - distance
+    ))
+}
+
+fn geometry_sentence(verified: &Verified) -> Option<String> {
+    let m = &verified.candidate.measured;
+    let inliers = m.inliers.filter(|&n| n >= NOTABLE_INLIERS)?;
+    let mirrored = if verified.is_mirrored() {
+        "mirrored "
+    } else {
+        ""
+    };
+    let coverage = m.reference_coverage.map_or(String::new(), |share| {
+        format!(", spanning {:.0} % of the reference", 100.0 * share)
+    });
+    let agreement = m.ncc.map_or(String::new(), |ncc| {
+        format!("; brightness correlates {ncc:.2} after alignment")
+    });
+    Some(format!(
+        "{inliers:.0} points agree under one {mirrored}transform{coverage}{agreement}"
+    ))
+}
+
+fn word_sentence(verified: &Verified) -> Option<String> {
+    let word = verified.candidate.word.as_ref()?;
+    if word.similarity < NOTABLE_WORD {
+        return None;
+    }
+    let text = &word.text;
+    let mark = &word.mark;
+    Some(if word.is_near_miss {
+        format!(
+            "the word {text:?} misses the word mark {mark:?} by {} letters",
+            word.edit_distance
+        )
+    } else {
+        format!(
+            "the word {text:?} is read, {:.2} like the word mark {mark:?}",
+            word.similarity
+        )
+    })
+}
+
+fn window_sentence(m: &Measurements) -> Option<String> {
+    let similarity = m.window_similarity?;
+    let area = m.view_area.map_or(0.0, |share| 100.0 * share);
+    Some(match m.window_z {
+        Some(z) => format!(
+            "a window of {area:.0} % of the photo is {similarity:.2} similar, {z:+.1} deviations from chance"
+        ),
+        None => format!("a window of {area:.0} % of the photo is {similarity:.2} similar"),
+    })
+}
+
+fn whole_sentence(m: &Measurements) -> Option<String> {
+    let similarity = m.whole_similarity?;
+    Some(match m.whole_z {
+        Some(z) => format!(
+            "the whole pictures are {similarity:.2} similar, {z:+.1} deviations from chance"
+        ),
+        None => format!("the whole pictures are {similarity:.2} similar"),
+    })
+}
+
+fn margin_sentence(m: &Measurements) -> Option<String> {
+    let margin = m.window_margin.or(m.whole_margin)?;
+    Some(if margin >= 0.0 {
+        format!("the nearest other brand is {margin:.1} deviations behind")
+    } else {
+        format!("another brand is {:.1} deviations ahead", -margin)
+    })
+}

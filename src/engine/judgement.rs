@@ -1,0 +1,97 @@
+//! Stage 5: measurements → probabilities, most probable first.
+
+use super::explain::reasons;
+use super::{Engine, Verified};
+use crate::domain::{Finding, Region, Seller};
+use crate::imaging::Picture;
+use crate::matching::judge::probability;
+use crate::matching::policy::Policy;
+
+/// Every candidate of a photo with its probability, most probable first.
+#[derive(Debug, Clone, Default)]
+pub struct Judgement {
+    /// One for each candidate, however improbable.
+    pub judged: Vec<Judged>,
+}
+
+/// A judged candidate with the number it is ranked by.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// What is said of it.
+    pub finding: Finding,
+    /// Log-odds behind the probability: tells apart what rounds to the same probability.
+    pub log_odds: f64,
+}
+
+/// Two findings of one brand and kind in the same place are one: the mark in two versions, or the
+/// same product registered twice. Overlap, `0..=1`, from which places count as the same.
+const SAME_PLACE: f32 = 0.3;
+
+impl Judgement {
+    /// The findings that `policy` asks to report: of each brand and kind only the most probable in
+    /// each place.
+    pub fn reported(&self, policy: &Policy) -> Vec<Finding> {
+        let mut reported: Vec<Finding> = Vec::new();
+        let probable = self.judged.iter().map(|judged| &judged.finding);
+        for finding in probable.filter(|f| f.probability >= policy.review_at()) {
+            let is_repeat = reported.iter().any(|other| {
+                other.brand == finding.brand
+                    && other.kind == finding.kind
+                    && other.region.intersection_over_union(&finding.region) > SAME_PLACE
+            });
+            if !is_repeat {
+                reported.push(finding.clone());
+            }
+        }
+        reported
+    }
+}
+
+impl Engine {
+    /// Stage 5: how probable is each candidate, and as what? `seller` is checked against the assets'
+    /// allow-lists.
+    pub fn judge(
+        &self,
+        photo: &Picture,
+        verified: Vec<Verified>,
+        seller: Option<&Seller>,
+    ) -> Judgement {
+        let registry = self.registry();
+        let mut judged: Vec<Judged> = verified
+            .into_iter()
+            .filter_map(|verified| {
+                // Disabled or removed since the candidates were found: no finding any more.
+                let asset = registry.active_asset(verified.candidate.asset_id)?;
+                let measured = verified.candidate.measured;
+                let (kind, log_odds) = self.judge.best_kind(asset.draft.kind, &measured)?;
+                let finding = Finding {
+                    asset_id: asset.id,
+                    asset: asset.draft.name.clone(),
+                    brand: asset.draft.brand.clone(),
+                    asset_kind: asset.draft.kind,
+                    kind,
+                    region: original_region(photo, verified.region()),
+                    probability: probability(log_odds),
+                    measurements: measured,
+                    authorised_seller: seller
+                        .is_some_and(|s| s.is_among(&asset.draft.authorised_sellers)),
+                    reasons: reasons(&verified),
+                };
+                Some(Judged { finding, log_odds })
+            })
+            .collect();
+        // The id makes the order of equals the same on every run.
+        judged.sort_by(|a, b| {
+            let by_odds = b.log_odds.total_cmp(&a.log_odds);
+            by_odds.then(a.finding.asset_id.cmp(&b.finding.asset_id))
+        });
+        Judgement { judged }
+    }
+}
+
+fn original_region(photo: &Picture, region: Region) -> Region {
+    let [width, height] = photo.original_size.map(|side| side as f32);
+    region
+        .scaled(photo.to_original_scale())
+        .clipped(width, height)
+}

@@ -1,0 +1,110 @@
+//! Reading what people hand in: folders, CSV and JSONL files of assets to register or listings to check.
+//!
+//! A bad line is an error that names the line; reading goes on behind it.
+
+mod assets;
+mod listings;
+mod rows;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::domain::DomainError;
+
+pub use assets::{AssetSource, FolderDefaults, read_assets};
+pub use listings::read_listings;
+pub use rows::{Table, TableRow, read_table};
+
+/// What is wrong with a manifest, or with a line of it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The file or folder cannot be read at all.
+    #[error("reading {path}: {cause}", path = path.display())]
+    Unreadable {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file that is neither a picture nor a manifest.
+    #[error("{path} is neither a folder, a .csv or .jsonl manifest, nor a picture", path = path.display())]
+    UnknownType {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A manifest without a column that it needs.
+    #[error("{path} has no column {column:?}: its first line says {found:?}", path = path.display())]
+    MissingColumn {
+        /// The manifest.
+        path: PathBuf,
+        /// Column wanted.
+        column: &'static str,
+        /// Columns found.
+        found: Vec<String>,
+    },
+    /// A line that cannot be read.
+    #[error("{source_name}: {reason}")]
+    BadLine {
+        /// File and line.
+        source_name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A line whose values do not hold together.
+    #[error("{source_name}: {cause}")]
+    BadValue {
+        /// File and line.
+        source_name: String,
+        /// What is wrong with it.
+        #[source]
+        cause: DomainError,
+    },
+    /// Brand or kind is given neither by the manifest nor by a flag.
+    #[error("{source_name}: no brand given: add --brand, or a column brand")]
+    NoBrand {
+        /// File and line.
+        source_name: String,
+    },
+}
+
+/// Endings of files that are taken for pictures when a folder is read.
+const PICTURE_ENDINGS: [&str; 11] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "tif", "tiff", "bmp", "svg",
+];
+
+/// Whether the ending of `path` is that of a picture; what is inside is found out when decoding.
+pub fn is_picture_path(path: &Path) -> bool {
+    has_ending(path, &PICTURE_ENDINGS)
+}
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    path.extension()
+        .and_then(|ending| ending.to_str())
+        .is_some_and(|ending| endings.contains(&ending.to_ascii_lowercase().as_str()))
+}
+
+/// All picture files under `folder`, sorted by path so that runs can be compared; links are not
+/// followed, so that a loop cannot trap the walk.
+///
+/// # Errors
+/// [`ManifestError::Unreadable`] for a folder that cannot be listed, in its place in the sequence.
+fn pictures_under(folder: &Path) -> impl Iterator<Item = Result<PathBuf, ManifestError>> + use<> {
+    let root = folder.to_owned();
+    walkdir::WalkDir::new(folder)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_map(move |entry| match entry {
+            Ok(entry) if entry.file_type().is_file() && is_picture_path(entry.path()) => {
+                Some(Ok(entry.into_path()))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Err(ManifestError::Unreadable {
+                path: error.path().unwrap_or(&root).to_owned(),
+                cause: error.into(),
+            })),
+        })
+}

@@ -1,0 +1,275 @@
+//! CSV and JSONL files as rows of named texts.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::{ManifestError, has_ending};
+
+/// One line of a manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableRow {
+    /// File and line, for messages.
+    pub source_name: String,
+    /// Values by column.
+    pub fields: Map<String, Value>,
+}
+
+impl TableRow {
+    /// The text in `column`, trimmed; `None` when absent or empty. Numbers are given as text.
+    pub fn text(&self, column: &str) -> Option<String> {
+        let text = match self.fields.get(column)? {
+            Value::String(text) => text.trim().to_owned(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(value) => value.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        };
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The texts in `column`: a JSON array, or a cell of parts separated by `|`.
+    pub fn list(&self, column: &str) -> Vec<String> {
+        match self.fields.get(column) {
+            Some(Value::Array(values)) => values
+                .iter()
+                .filter_map(|v| v.as_str().map(str::trim))
+                .filter(|v| !v.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            Some(Value::String(cell)) => crate::domain::split_list(cell),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The number in `column`, if there is one.
+    pub fn number(&self, column: &str) -> Option<f64> {
+        self.text(column)?.parse().ok()
+    }
+}
+
+/// The rows of a manifest, read as they are asked for.
+pub type Table = Box<dyn Iterator<Item = Result<TableRow, ManifestError>> + Send>;
+
+/// Longest line of a JSONL manifest: more is taken for a file that is no manifest.
+const MAX_LINE_BYTES: usize = 4 << 20;
+
+/// Opens a `.csv` or `.jsonl` (`.ndjson`) file; `None` for any other ending.
+///
+/// # Errors
+/// [`ManifestError::Unreadable`]; bad lines are errors of their own in the sequence.
+pub fn read_table(path: &Path) -> Result<Option<Table>, ManifestError> {
+    let unreadable = |cause| ManifestError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    };
+    if has_ending(path, &["csv"]) {
+        let file = File::open(path).map_err(unreadable)?;
+        return Ok(Some(Box::new(csv_rows(path, file)?)));
+    }
+    if has_ending(path, &["jsonl", "ndjson"]) {
+        let file = File::open(path).map_err(unreadable)?;
+        return Ok(Some(Box::new(json_rows(path, file))));
+    }
+    Ok(None)
+}
+
+fn csv_rows(
+    path: &Path,
+    file: File,
+) -> Result<impl Iterator<Item = Result<TableRow, ManifestError>> + use<>, ManifestError> {
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(skip_byte_order_mark(file));
+    let path = path.to_owned();
+    let header = reader
+        .byte_headers()
+        .map_err(|cause| ManifestError::BadLine {
+            source_name: format!("{} line 1", path.display()),
+            reason: cause.to_string(),
+        })?;
+    let columns: Vec<String> = header
+        .iter()
+        .map(|cell| String::from_utf8_lossy(cell).trim().to_ascii_lowercase())
+        .collect();
+    Ok(reader
+        .into_records()
+        .map(move |record| csv_row(&path, &columns, record)))
+}
+
+fn csv_row(
+    path: &Path,
+    columns: &[String],
+    record: Result<csv::StringRecord, csv::Error>,
+) -> Result<TableRow, ManifestError> {
+    let at = |line: Option<u64>| match line {
+        Some(line) => format!("{} line {line}", path.display()),
+        None => path.display().to_string(),
+    };
+    let record = record.map_err(|cause| ManifestError::BadLine {
+        source_name: at(cause.position().map(csv::Position::line)),
+        reason: cause.to_string(),
+    })?;
+    let source_name = at(record.position().map(csv::Position::line));
+    if record.len() > columns.len() {
+        return Err(ManifestError::BadLine {
+            reason: format!(
+                "{} cells where the first line has {}",
+                record.len(),
+                columns.len()
+            ),
+            source_name,
+        });
+    }
+    let fields = columns
+        .iter()
+        .zip(&record)
+        .map(|(column, cell)| (column.clone(), Value::String(cell.to_owned())))
+        .collect();
+    Ok(TableRow {
+        source_name,
+        fields,
+    })
+}
+
+/// Spreadsheets put a byte order mark first; without this it would become part of a column's name.
+fn skip_byte_order_mark(file: File) -> BufReader<File> {
+    let mut reader = BufReader::new(file);
+    if reader
+        .fill_buf()
+        .is_ok_and(|head| head.starts_with(b"\xef\xbb\xbf"))
+    {
+        reader.consume(3);
+    }
+    reader
+}
+
+fn json_rows(
+    path: &Path,
+    file: File,
+) -> impl Iterator<Item = Result<TableRow, ManifestError>> + use<> {
+    let path = path.to_owned();
+    let mut reader = skip_byte_order_mark(file);
+    let mut line_number = 0u64;
+    let mut is_broken = false;
+    std::iter::from_fn(move || {
+        while !is_broken {
+            line_number += 1;
+            match read_bounded_line(&mut reader) {
+                Ok(None) => return None,
+                Ok(Some(line)) if line.trim_ascii().is_empty() => {}
+                Ok(Some(line)) => return Some(json_row(&path, line_number, &line)),
+                Err(cause) => {
+                    is_broken = true;
+                    return Some(Err(bad_line(&path, line_number, cause.to_string())));
+                }
+            }
+        }
+        None
+    })
+}
+
+/// The next line without its end; `None` at the end of the file.
+fn read_bounded_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let n = io::Read::take(&mut *reader, MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
+    if n > MAX_LINE_BYTES {
+        let message = format!("a line of more than {MAX_LINE_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok((n > 0).then_some(line))
+}
+
+fn json_row(path: &Path, line_number: u64, line: &[u8]) -> Result<TableRow, ManifestError> {
+    let fields: BTreeMap<String, Value> = serde_json::from_slice(line)
+        .map_err(|cause| bad_line(path, line_number, cause.to_string()))?;
+    Ok(TableRow {
+        source_name: at_line(path, line_number),
+        fields: fields.into_iter().collect(),
+    })
+}
+
+fn bad_line(path: &Path, line_number: u64, reason: String) -> ManifestError {
+    ManifestError::BadLine {
+        source_name: at_line(path, line_number),
+        reason,
+    }
+}
+
+fn at_line(path: &Path, line_number: u64) -> String {
+    format!("{} line {line_number}", path.display())
+}
+
+/// `text` as a path, relative ones from the folder of the manifest.
+pub(super) fn resolve(manifest: &Path, text: &str) -> PathBuf {
+    let text = text.strip_prefix("file://").unwrap_or(text);
+    manifest.parent().unwrap_or(Path::new("")).join(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn rows_of(name: &str, content: &[u8]) -> Vec<Result<TableRow, ManifestError>> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(name);
+        fs::write(&path, content).expect("a file");
+        let table = read_table(&path).expect("readable").expect("a manifest");
+        table.collect()
+    }
+
+    #[test]
+    fn csv_lines_are_counted_and_bad_ones_do_not_end_the_reading() {
+        let rows = rows_of(
+            "a.csv",
+            b"\xef\xbb\xbfPath,Brand\na.png,Acme\nb.png,B,too,many\n\"c,d.png\",\n",
+        );
+        assert_eq!(rows.len(), 3);
+        let first = rows[0].as_ref().expect("good");
+        assert_eq!(first.text("path").as_deref(), Some("a.png"));
+        let message = rows[1].as_ref().expect_err("too many cells").to_string();
+        assert!(
+            message.contains("line 3") && message.contains('4'),
+            "{message}"
+        );
+        let third = rows[2].as_ref().expect("good");
+        assert_eq!(third.text("path").as_deref(), Some("c,d.png"));
+        assert_eq!(third.text("brand"), None);
+    }
+
+    #[test]
+    fn jsonl_takes_lists_numbers_and_empty_lines() {
+        let rows = rows_of(
+            "a.jsonl",
+            b"{\"p\":[\"a\",\"b\"],\"n\":3}\n\n{oops}\n{\"p\":\"x|y\"}",
+        );
+        assert_eq!(rows.len(), 3);
+        let first = rows[0].as_ref().expect("good");
+        assert_eq!(
+            (first.list("p"), first.text("n").as_deref()),
+            (vec!["a".into(), "b".into()], Some("3"))
+        );
+        assert!(
+            rows[1]
+                .as_ref()
+                .expect_err("no JSON")
+                .to_string()
+                .contains("line 3")
+        );
+        assert_eq!(rows[2].as_ref().expect("good").list("p"), ["x", "y"]);
+    }
+
+    #[test]
+    fn binary_rubbish_is_an_error_not_a_panic() {
+        assert!(rows_of("a.jsonl", &[0xff; 64]).iter().all(Result::is_err));
+        assert!(
+            rows_of("a.csv", b"a,b\n\xff\xfe,1\n")
+                .iter()
+                .all(Result::is_err)
+        );
+    }
+}

@@ -1,0 +1,327 @@
+//! Taking assets in: decode, describe, write in one transaction, follow.
+
+use std::fs;
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::describe::{SPACE_WHOLE, SPACE_WINDOW, further_versions};
+use super::manifest::{AssetSource, ManifestError};
+use super::{Engine, EngineError};
+use crate::domain::{AssetDraft, AssetKind, PictureId};
+use crate::imaging::{self, Picture};
+use crate::matching::features::{FeatureLimits, LocalFeatures};
+use crate::matching::hash::PictureHash;
+use crate::store::{Descriptor, Features, FileDigest, NewPicture, Registered, Registration};
+
+/// Kind under which the store keeps local features; changed with their form.
+pub(super) const FEATURES_KIND: &str = "sift@1";
+
+/// Pictures described before they are written together: bounds memory, and spares a wait for the disk
+/// for each one.
+const BATCH: usize = 64;
+
+/// One input that was not registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RegistrationFailure {
+    /// File, or manifest and line.
+    pub source: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What became of a bulk registration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RegistrationReport {
+    /// Assets that are new.
+    pub n_assets_created: usize,
+    /// Pictures that are new.
+    pub n_pictures_added: usize,
+    /// Pictures that their asset had already, byte for byte.
+    pub n_duplicates: usize,
+    /// Pictures that some other asset has too, byte for byte.
+    pub n_shared_with_others: usize,
+    /// Inputs that were skipped, in the order of their appearance.
+    pub failures: Vec<RegistrationFailure>,
+}
+
+impl Engine {
+    /// Registers one asset with its pictures: all of them, or nothing. On disk and searchable when
+    /// this returns.
+    ///
+    /// # Errors
+    /// [`EngineError`] for a picture that cannot be read or a draft that is refused.
+    pub fn register(
+        &self,
+        draft: AssetDraft,
+        pictures: &[(String, Vec<u8>)],
+    ) -> Result<Registered, EngineError> {
+        let described = pictures
+            .par_iter()
+            .map(|(name, bytes)| self.describe_reference(name, bytes, draft.kind))
+            .collect::<Result<Vec<_>, _>>()?;
+        let registered = self.store.register(&draft, described)?;
+        self.refresh()?;
+        Ok(registered)
+    }
+
+    /// Registers everything that `sources` name. What cannot be read is reported and skipped; the
+    /// rest goes in, in transactions of up to 64 pictures. `progress` is called with the number of
+    /// inputs done.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the store or a network fails; what was written before stays.
+    pub fn register_all(
+        &self,
+        sources: impl Iterator<Item = Result<AssetSource, ManifestError>>,
+        mut progress: impl FnMut(usize),
+    ) -> Result<RegistrationReport, EngineError> {
+        let mut report = RegistrationReport::default();
+        let mut batch = Vec::with_capacity(BATCH);
+        for source in sources {
+            batch.push(source);
+            if batch.len() == BATCH {
+                self.register_batch(std::mem::take(&mut batch), &mut report)?;
+                progress(BATCH);
+            }
+        }
+        let n_rest = batch.len();
+        self.register_batch(batch, &mut report)?;
+        progress(n_rest);
+        Ok(report)
+    }
+
+    fn register_batch(
+        &self,
+        batch: Vec<Result<AssetSource, ManifestError>>,
+        report: &mut RegistrationReport,
+    ) -> Result<(), EngineError> {
+        let described: Vec<_> = batch
+            .into_par_iter()
+            .map(|source| self.describe_source(source))
+            .collect();
+        let mut names = Vec::new();
+        let mut registrations = Vec::new();
+        for outcome in described {
+            match outcome? {
+                Ok((name, registration)) => {
+                    names.push(name);
+                    registrations.push(registration);
+                }
+                Err(failure) => report.failures.push(failure),
+            }
+        }
+        let answers = self.store.register_many(registrations)?;
+        for (source, answer) in names.into_iter().zip(answers) {
+            match answer {
+                Ok(registered) => report.count(&registered),
+                Err(error) => report.failures.push(RegistrationFailure {
+                    source,
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        self.refresh()
+    }
+
+    /// The outer error is ours and ends the registration; the inner one is the input's.
+    fn describe_source(
+        &self,
+        source: Result<AssetSource, ManifestError>,
+    ) -> Result<Result<(String, Registration), RegistrationFailure>, EngineError> {
+        let source = match source {
+            Ok(source) => source,
+            Err(error) => return Ok(Err(failure_of(&error))),
+        };
+        let failed = |reason: String| RegistrationFailure {
+            source: named(&source),
+            reason,
+        };
+        let bytes = match read_bounded(&source.path, self.limits.max_bytes) {
+            Ok(bytes) => bytes,
+            Err(reason) => return Ok(Err(failed(reason))),
+        };
+        let name = source
+            .path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        match self.describe_reference(&name, &bytes, source.draft.kind) {
+            Ok(picture) => Ok(Ok((
+                named(&source),
+                Registration {
+                    draft: source.draft.clone(),
+                    pictures: vec![picture],
+                },
+            ))),
+            Err(error) if error.is_bad_input() => Ok(Err(failed(error.to_string()))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Decodes and describes a picture to register.
+    fn describe_reference(
+        &self,
+        source_name: &str,
+        bytes: &[u8],
+        kind: AssetKind,
+    ) -> Result<NewPicture, EngineError> {
+        let picture = imaging::decode_reference(bytes, &self.limits)?.on_natural_ground();
+        if imaging::is_uniform(&picture.pixels) {
+            return Err(EngineError::BlankReference);
+        }
+        let gray = image::imageops::grayscale(&imaging::trim(&picture.pixels));
+        let features = LocalFeatures::extract(&gray, &FeatureLimits::REFERENCE);
+        Ok(NewPicture {
+            source_name: source_name.to_owned(),
+            bytes: bytes.to_vec(),
+            width: picture.original_size[0],
+            height: picture.original_size[1],
+            hash: PictureHash::of(&picture.pixels).to_bytes().to_vec(),
+            descriptors: self.descriptors(&picture, kind)?,
+            features: vec![Features {
+                kind: FEATURES_KIND.to_owned(),
+                variant: "plain".to_owned(),
+                bytes: features.to_bytes(),
+            }],
+        })
+    }
+
+    fn descriptors(
+        &self,
+        picture: &Picture,
+        kind: AssetKind,
+    ) -> Result<Vec<Descriptor>, EngineError> {
+        let descriptor = |space: &str, variant: &str, embedding| Descriptor {
+            space: space.to_owned(),
+            variant: variant.to_owned(),
+            model: self.model().clone(),
+            embedding,
+        };
+        let plain = self.embedder.embed_reference(&picture.pixels)?;
+        let mut descriptors = vec![
+            descriptor(SPACE_WINDOW, "plain", plain.window),
+            descriptor(SPACE_WHOLE, "plain", plain.whole),
+        ];
+        // Nobody sells a product in negative colours.
+        if kind == AssetKind::Logo {
+            for (variant, pixels) in further_versions(&picture.pixels) {
+                let vectors = self.embedder.embed_reference(&pixels)?;
+                descriptors.push(descriptor(SPACE_WINDOW, variant, vectors.window));
+            }
+        }
+        Ok(descriptors)
+    }
+
+    /// Describes all pictures anew with the network in use, which then takes over. Interrupted, it
+    /// goes on where it stopped; until it is done the old network's vectors stay in use. `progress`
+    /// is called with the number of pictures done.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the store or the network fails.
+    pub fn reembed(&self, mut progress: impl FnMut(usize)) -> Result<usize, EngineError> {
+        let model = self.model().clone();
+        let mut n_done = 0;
+        loop {
+            let batch = self.next_undescribed(BATCH)?;
+            if batch.is_empty() {
+                break;
+            }
+            let described = batch
+                .par_iter()
+                .map(|&(id, kind)| {
+                    let bytes = self.store.picture_bytes(id)?;
+                    let picture = imaging::decode_reference(&bytes, &self.limits)?;
+                    Ok((id, self.descriptors(&picture.on_natural_ground(), kind)?))
+                })
+                .collect::<Result<Vec<_>, EngineError>>()?;
+            self.store.put_descriptors(&described)?;
+            n_done += batch.len();
+            progress(batch.len());
+        }
+        self.store
+            .activate_models(&[(SPACE_WINDOW, model.clone()), (SPACE_WHOLE, model)])?;
+        Ok(n_done)
+    }
+
+    fn next_undescribed(&self, n: usize) -> Result<Vec<(PictureId, AssetKind)>, EngineError> {
+        let mut batch = Vec::with_capacity(n);
+        let mut after = None;
+        while batch.len() < n {
+            let next = self
+                .store
+                .next_undescribed(SPACE_WINDOW, self.model(), after)?;
+            let Some(picture) = next else { break };
+            after = Some(picture.id);
+            batch.push((picture.id, self.store.asset(picture.asset_id)?.draft.kind));
+        }
+        Ok(batch)
+    }
+
+    /// Refuses a registry that another network has made.
+    pub(super) fn check_model(&self) -> Result<(), EngineError> {
+        match self.store.model(SPACE_WINDOW)? {
+            Some(registry) if registry != *self.model() => Err(EngineError::ModelMismatch {
+                registry,
+                given: self.model().clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this very file is registered already, and how often.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn n_registered(&self, bytes: &[u8]) -> Result<usize, EngineError> {
+        Ok(self.store.pictures_with(FileDigest::of(bytes))?.len())
+    }
+}
+
+impl RegistrationReport {
+    fn count(&mut self, registered: &Registered) {
+        self.n_assets_created += usize::from(registered.created);
+        self.n_pictures_added += registered.added.len();
+        self.n_duplicates += registered.duplicates.len();
+        self.n_shared_with_others += registered.same_picture_elsewhere.len();
+    }
+}
+
+fn named(source: &AssetSource) -> String {
+    let path = source.path.display().to_string();
+    if source.source_name == path {
+        path
+    } else {
+        format!("{} ({path})", source.source_name)
+    }
+}
+
+fn failure_of(error: &ManifestError) -> RegistrationFailure {
+    let text = error.to_string();
+    match text.split_once(": ") {
+        Some((source, reason)) => RegistrationFailure {
+            source: source.to_owned(),
+            reason: reason.to_owned(),
+        },
+        None => RegistrationFailure {
+            source: String::new(),
+            reason: text,
+        },
+    }
+}
+
+/// The bytes of a file, unless it is larger than `limit` or no plain file (a pipe may never end).
+pub(super) fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
+    let metadata = fs::metadata(path).map_err(|cause| cause.to_string())?;
+    if !metadata.is_file() {
+        return Err("not a file".to_owned());
+    }
+    if metadata.len() > limit as u64 {
+        return Err(format!(
+            "{} bytes, but at most {limit} are read",
+            metadata.len()
+        ));
+    }
+    fs::read(path).map_err(|cause| cause.to_string())
+}

@@ -1,0 +1,262 @@
+//! Everything registered, in memory: what the store holds in the form that matching needs.
+//!
+//! A cache: it follows the store by revisions, so that a registration (by this process or another)
+//! is searchable at once and a removal takes effect at once, without loading everything again.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Zoned;
+use rayon::prelude::*;
+
+use super::chance::{Background, Chance};
+use super::describe::{SPACE_WHOLE, SPACE_WINDOW};
+use super::{Engine, EngineError};
+use crate::domain::{Asset, AssetId, Embedding, PictureId};
+use crate::index::{EntryId, LiveIndex};
+use crate::matching::hash::PictureHash;
+use crate::store::{IndexedPicture, RegistryChange};
+
+/// A vector of a reference with what it reaches by chance.
+#[derive(Debug, Clone)]
+pub struct ReferenceVector {
+    /// Which version of the picture it describes.
+    pub variant: String,
+    /// The vector.
+    pub embedding: Embedding,
+    /// `None` without a background.
+    pub chance: Option<Chance>,
+}
+
+/// A reference picture as matching needs it.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    /// Database identity.
+    pub id: PictureId,
+    /// What it shows.
+    pub asset_id: AssetId,
+    /// Its perceptual hash.
+    pub hash: Option<PictureHash>,
+    /// Its width and height, pixels.
+    pub size: [u32; 2],
+    /// Vectors that windows are compared with.
+    pub windows: Vec<ReferenceVector>,
+    /// Vectors that whole photos are compared with.
+    pub wholes: Vec<ReferenceVector>,
+}
+
+/// All assets and their references.
+pub struct Registry {
+    revision: u64,
+    assets: HashMap<AssetId, Asset>,
+    references: HashMap<PictureId, Reference>,
+    pictures_of: HashMap<AssetId, BTreeSet<PictureId>>,
+    windows: LiveIndex,
+    wholes: LiveIndex,
+}
+
+/// Vectors of one picture in one index get ids of their own below the next picture's.
+const MAX_VARIANTS: u64 = 16;
+
+fn entry_id(picture: PictureId, position: usize) -> EntryId {
+    EntryId(picture.0.unsigned_abs() * MAX_VARIANTS + position as u64)
+}
+
+fn picture_of(entry: EntryId) -> PictureId {
+    PictureId((entry.0 / MAX_VARIANTS) as i64)
+}
+
+impl Registry {
+    pub(super) fn new(window_dim: usize, whole_dim: usize) -> Self {
+        Self {
+            revision: 0,
+            assets: HashMap::new(),
+            references: HashMap::new(),
+            pictures_of: HashMap::new(),
+            windows: LiveIndex::new(window_dim),
+            wholes: LiveIndex::new(whole_dim),
+        }
+    }
+
+    /// Assets, disabled and expired ones included.
+    pub fn n_assets(&self) -> usize {
+        self.assets.len()
+    }
+
+    /// Reference pictures.
+    pub fn n_references(&self) -> usize {
+        self.references.len()
+    }
+
+    /// Vectors that windows are searched in.
+    pub fn n_vectors(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// An asset that photos are compared with today.
+    pub fn active_asset(&self, id: AssetId) -> Option<&Asset> {
+        self.assets
+            .get(&id)
+            .filter(|asset| asset.is_active(Zoned::now().date()))
+    }
+
+    /// All assets that photos are compared with today.
+    pub fn active_assets(&self) -> impl Iterator<Item = &Asset> {
+        let today = Zoned::now().date();
+        self.assets
+            .values()
+            .filter(move |asset| asset.is_active(today))
+    }
+
+    /// The references of an asset.
+    pub fn references_of(&self, id: AssetId) -> impl Iterator<Item = &Reference> {
+        self.pictures_of
+            .get(&id)
+            .into_iter()
+            .flatten()
+            .filter_map(|picture| self.references.get(picture))
+    }
+
+    /// All references.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.references.values()
+    }
+
+    /// Assets of the `k` nearest references of each window, and of the whole photo.
+    pub(super) fn nearest_assets(
+        &self,
+        windows: &[Embedding],
+        whole: Option<&Embedding>,
+        k: usize,
+    ) -> Result<BTreeSet<AssetId>, EngineError> {
+        let mut neighbours = self.windows.search_many(windows, k, None)?;
+        if let Some(whole) = whole {
+            neighbours.extend(
+                self.wholes
+                    .search_many(std::slice::from_ref(whole), k, None)?,
+            );
+        }
+        Ok(neighbours
+            .iter()
+            .flatten()
+            .filter_map(|neighbour| self.references.get(&picture_of(neighbour.entry)))
+            .map(|reference| reference.asset_id)
+            .collect())
+    }
+
+    fn insert(&mut self, reference: Reference) -> Result<(), EngineError> {
+        self.forget(reference.id);
+        for (index, vectors) in [
+            (&self.windows, &reference.windows),
+            (&self.wholes, &reference.wholes),
+        ] {
+            for (position, vector) in vectors.iter().enumerate() {
+                index.insert(entry_id(reference.id, position), &vector.embedding)?;
+            }
+        }
+        self.pictures_of
+            .entry(reference.asset_id)
+            .or_default()
+            .insert(reference.id);
+        self.references.insert(reference.id, reference);
+        Ok(())
+    }
+
+    fn forget(&mut self, id: PictureId) {
+        let Some(reference) = self.references.remove(&id) else {
+            return;
+        };
+        for (index, vectors) in [
+            (&self.windows, &reference.windows),
+            (&self.wholes, &reference.wholes),
+        ] {
+            for position in 0..vectors.len() {
+                index.remove(entry_id(id, position));
+            }
+        }
+        if let Some(pictures) = self.pictures_of.get_mut(&reference.asset_id) {
+            pictures.remove(&id);
+        }
+    }
+}
+
+fn reference_of(picture: IndexedPicture, background: &Background) -> Reference {
+    let (mut windows, mut wholes) = (Vec::new(), Vec::new());
+    for descriptor in picture.descriptors {
+        let (list, chance) = match descriptor.space.as_str() {
+            SPACE_WINDOW => (
+                &mut windows,
+                background.window_chance(&descriptor.embedding),
+            ),
+            SPACE_WHOLE => (&mut wholes, background.whole_chance(&descriptor.embedding)),
+            _ => continue,
+        };
+        list.push(ReferenceVector {
+            variant: descriptor.variant,
+            embedding: descriptor.embedding,
+            chance,
+        });
+    }
+    Reference {
+        id: picture.id,
+        asset_id: picture.asset_id,
+        hash: PictureHash::from_bytes(&picture.hash).ok(),
+        size: [picture.width, picture.height],
+        windows,
+        wholes,
+    }
+}
+
+impl Engine {
+    /// Takes over what the store has learnt since the last call. Cheap when nothing has changed;
+    /// called before every photo.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the store fails, or holds vectors of another dimension.
+    pub fn refresh(&self) -> Result<(), EngineError> {
+        if self.store.revision()? == self.registry().revision {
+            return Ok(());
+        }
+        let mut registry = self
+            .registry
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut pictures = Vec::new();
+        let mut changes = Vec::new();
+        let revision =
+            self.store
+                .stream_since(registry.revision, false, |change| match change {
+                    RegistryChange::Picture(picture) => pictures.push(picture),
+                    other => changes.push(other),
+                })?;
+        for change in changes {
+            match change {
+                RegistryChange::Asset(asset) => {
+                    registry.assets.insert(asset.id, asset);
+                }
+                RegistryChange::AssetRemoved(id) => {
+                    registry.assets.remove(&id);
+                }
+                RegistryChange::PictureRemoved(id) => registry.forget(id),
+                RegistryChange::Picture(_) => {}
+            }
+        }
+        let references: Vec<Reference> = pictures
+            .into_par_iter()
+            .map(|picture| reference_of(picture, &self.background))
+            .collect();
+        for reference in references {
+            registry.insert(reference)?;
+        }
+        registry.revision = revision;
+        Ok(())
+    }
+
+    /// Runs `look` on everything registered, as of now.
+    ///
+    /// # Errors
+    /// As [`Engine::refresh`].
+    pub fn with_registry<T>(&self, look: impl FnOnce(&Registry) -> T) -> Result<T, EngineError> {
+        self.refresh()?;
+        Ok(look(&self.registry()))
+    }
+}

@@ -1,0 +1,85 @@
+//! What an engine is opened with.
+
+use std::path::PathBuf;
+
+use crate::matching::policy::Policy;
+
+/// Everything an engine needs to know; `config` makes it from flags and environment.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Data folder.
+    pub home: PathBuf,
+    /// Folder with the networks that read words and the background descriptors.
+    pub models: PathBuf,
+    /// Card of the embedding network.
+    pub model_card: PathBuf,
+    /// Fitted judge.
+    pub judge: PathBuf,
+    /// Photos worked on at once.
+    pub n_threads: usize,
+    /// Probabilities → verdict.
+    pub policy: Policy,
+    /// Sources of evidence in use.
+    pub stages: Stages,
+}
+
+impl EngineSettings {
+    /// Descriptors of pictures with nothing registered, made with the same network.
+    pub fn background_path(&self) -> PathBuf {
+        self.model_card.with_extension("background")
+    }
+}
+
+/// Sources of evidence; all but for measuring what each is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stages {
+    /// Whole picture against whole picture.
+    pub whole: bool,
+    /// Windows of the photo against references.
+    pub windows: bool,
+    /// Picture hashes.
+    pub hash: bool,
+    /// Local features under one transform.
+    pub geometry: bool,
+    /// Words read in the photo.
+    pub words: bool,
+}
+
+impl Stages {
+    /// The names of the stages.
+    pub const NAMES: [&str; 5] = ["whole", "windows", "hash", "geometry", "words"];
+
+    /// Everything on.
+    pub fn all() -> Self {
+        Self {
+            whole: true,
+            windows: true,
+            hash: true,
+            geometry: true,
+            words: true,
+        }
+    }
+
+    /// Everything off.
+    pub fn none() -> Self {
+        Self {
+            whole: false,
+            windows: false,
+            hash: false,
+            geometry: false,
+            words: false,
+        }
+    }
+
+    /// The switch called `name`, one of [`Stages::NAMES`].
+    pub fn by_name(&mut self, name: &str) -> Option<&mut bool> {
+        match name {
+            "whole" => Some(&mut self.whole),
+            "windows" => Some(&mut self.windows),
+            "hash" => Some(&mut self.hash),
+            "geometry" => Some(&mut self.geometry),
+            "words" => Some(&mut self.words),
+            _ => None,
+        }
+    }
+}

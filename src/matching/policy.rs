@@ -1,0 +1,133 @@
+//! From probabilities to a verdict.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::domain::{Finding, Verdict};
+
+/// Why thresholds make no sense.
+#[derive(Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// Outside of `0..=1`, or swapped.
+    #[error(
+        "thresholds must satisfy 0 <= review_at <= flag_at <= 1, but review_at is {review_at} and flag_at {flag_at}"
+    )]
+    Disordered {
+        /// Least probability for `Review`.
+        review_at: f64,
+        /// Least probability for `Flagged`.
+        flag_at: f64,
+    },
+}
+
+/// Which probability leads to which verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    review_at: f64,
+    flag_at: f64,
+}
+
+impl Default for Policy {
+    /// Review from even odds on; flag where one finding in ten may be wrong.
+    fn default() -> Self {
+        Self {
+            review_at: 0.5,
+            flag_at: 0.9,
+        }
+    }
+}
+
+impl Policy {
+    /// Thresholds as probabilities.
+    ///
+    /// # Errors
+    /// [`PolicyError::Disordered`] unless `0 <= review_at <= flag_at <= 1`.
+    pub fn new(review_at: f64, flag_at: f64) -> Result<Self, PolicyError> {
+        if 0.0 <= review_at && review_at <= flag_at && flag_at <= 1.0 {
+            return Ok(Self { review_at, flag_at });
+        }
+        Err(PolicyError::Disordered { review_at, flag_at })
+    }
+
+    /// The least probability that a finding is reported with.
+    pub fn review_at(&self) -> f64 {
+        self.review_at
+    }
+
+    /// The least probability that flags a photo.
+    pub fn flag_at(&self) -> f64 {
+        self.flag_at
+    }
+
+    /// The gravest verdict that `findings` lead to; those of authorised sellers lead to none.
+    pub fn verdict(&self, findings: &[Finding]) -> Verdict {
+        let gravest = findings
+            .iter()
+            .filter(|finding| !finding.authorised_seller)
+            .map(|finding| finding.probability)
+            .fold(f64::NEG_INFINITY, f64::max);
+        if gravest >= self.flag_at {
+            Verdict::Flagged
+        } else if gravest >= self.review_at {
+            Verdict::Review
+        } else {
+            Verdict::Clear
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{AssetId, AssetKind, FindingKind, Measurements, Region};
+    use proptest::prelude::*;
+
+    fn finding(probability: f64) -> Finding {
+        Finding {
+            asset_id: AssetId(1),
+            asset: "Star".into(),
+            brand: "Acme".into(),
+            asset_kind: AssetKind::Logo,
+            kind: FindingKind::LogoPresent,
+            region: Region::new(0.0, 0.0, 1.0, 1.0),
+            probability,
+            measurements: Measurements::default(),
+            authorised_seller: false,
+            reasons: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_gravest_finding_decides_and_authorised_sellers_do_not_count() {
+        let policy = Policy::default();
+        assert_eq!(policy.verdict(&[]), Verdict::Clear);
+        assert_eq!(
+            policy.verdict(&[finding(0.6), finding(0.95)]),
+            Verdict::Flagged
+        );
+        assert_eq!(policy.verdict(&[finding(0.6)]), Verdict::Review);
+        let mut authorised = finding(0.99);
+        authorised.authorised_seller = true;
+        assert_eq!(policy.verdict(&[authorised]), Verdict::Clear);
+    }
+
+    #[test]
+    fn refuses_thresholds_that_are_swapped_or_no_numbers() {
+        assert!(Policy::new(0.9, 0.5).is_err());
+        assert!(Policy::new(f64::NAN, 0.5).is_err());
+        assert!(Policy::new(0.0, 1.5).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn raising_a_threshold_never_makes_a_verdict_graver(
+            p in 0f64..1.0, low in 0f64..1.0, high in 0f64..1.0, more in 0f64..1.0
+        ) {
+            prop_assume!(low <= high);
+            let before = Policy::new(low, high).expect("ordered");
+            let after = Policy::new((low + more).min(1.0), (high + more).min(1.0)).expect("ordered");
+            prop_assert!(after.verdict(&[finding(p)]) <= before.verdict(&[finding(p)]));
+        }
+    }
+}
