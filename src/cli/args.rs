@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{ConfigError, Settings, SettingsDraft};
 use crate::domain::AssetKind;
+use crate::report::ReportFormat;
 
 /// Finds registered logos, products and pictures in the photos of listings.
 ///
@@ -189,17 +190,6 @@ pub(super) struct MatchCommand {
     pub explain: bool,
 }
 
-/// How a scan's rows are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum ScanFormat {
-    /// One JSON object a line
-    Jsonl,
-    /// One finding a row
-    Csv,
-    /// One page with the pictures side by side
-    Html,
-}
-
 /// Compare all photos of a folder or of a manifest of listings
 ///
 /// Manifest columns: photos (required; several separated by |), listing_id, seller_id, seller_name,
@@ -211,9 +201,9 @@ pub(super) struct ScanCommand {
     /// Where to write; - for stdout; several with several formats
     #[arg(long, required = true, value_name = "DEST")]
     pub out: Vec<PathBuf>,
-    /// Format, one for each --out [default: by the ending of --out]
+    /// jsonl, csv or html, one for each --out [default: by the ending of --out]
     #[arg(long)]
-    pub format: Vec<ScanFormat>,
+    pub format: Vec<ReportFormat>,
 }
 
 /// Answer HTTP requests

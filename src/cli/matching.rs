@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::args::MatchCommand;
 use super::{Outcome, print_json};
 use crate::config::Settings;
-use crate::domain::PhotoVerdict;
+use crate::domain::{Finding, PhotoVerdict};
 use crate::engine::{Engine, EngineError};
-use crate::report::table;
+use crate::report::{TextStyle, write_photo};
 
 /// Candidates that `--explain` tells of when nothing matched.
 const N_NEAREST: usize = 3;
@@ -57,7 +57,7 @@ fn answer(engine: &Engine, bytes: &[u8], explain: bool) -> Result<MatchAnswer, E
     let nearest = if explain {
         below
             .take(N_NEAREST)
-            .map(|j| table::near_miss(&j.finding))
+            .map(|j| near_miss(&j.finding))
             .collect()
     } else {
         Vec::new()
@@ -89,17 +89,26 @@ fn to_json(path: &Path, answer: &Result<MatchAnswer, String>) -> Value {
 }
 
 fn print_answer(path: &Path, answer: &Result<MatchAnswer, String>) -> io::Result<()> {
+    let style = TextStyle {
+        colour: io::stdout().is_terminal(),
+        ..TextStyle::default()
+    };
     let mut out = io::stdout().lock();
-    let style = table::Style::new(io::stdout().is_terminal());
-    let name = path.display().to_string();
-    match answer {
-        Ok(answer) => {
-            write!(out, "{}", table::verdict(&name, &answer.verdict, style))?;
-            for line in &answer.nearest {
-                writeln!(out, "  not matched: {line}")?;
-            }
-        }
-        Err(reason) => eprintln!("{name}: {reason}"),
+    let outcome = answer.as_ref().map(|a| &a.verdict).map_err(String::as_str);
+    write_photo(&mut out, &path.display().to_string(), outcome, style)?;
+    for line in answer.iter().flat_map(|a| &a.nearest) {
+        writeln!(out, "         not matched: {line}")?;
     }
     Ok(())
+}
+
+/// How close an asset came that did not match.
+fn near_miss(finding: &Finding) -> String {
+    format!(
+        "{} / {} with {:.1} %: {}",
+        finding.brand,
+        finding.asset,
+        100.0 * finding.probability,
+        finding.reasons.join("; ")
+    )
 }

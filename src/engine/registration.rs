@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::describe::{SPACE_WHOLE, SPACE_WINDOW, further_versions};
 use super::manifest::{AssetSource, ManifestError};
 use super::{Engine, EngineError};
-use crate::domain::{AssetDraft, AssetKind, PictureId};
+use crate::domain::{AssetDraft, AssetId, AssetKind, PictureId};
 use crate::imaging::{self, Picture};
 use crate::matching::features::{FeatureLimits, LocalFeatures};
 use crate::matching::hash::PictureHash;
@@ -268,6 +268,19 @@ impl Engine {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// The first picture of an asset as matching sees it; `None` when it has none.
+    ///
+    /// # Errors
+    /// Those of the store, and of decoding.
+    pub fn reference_picture(&self, asset: AssetId) -> Result<Option<Picture>, EngineError> {
+        let Some(picture) = self.store.pictures_of(asset)?.into_iter().next() else {
+            return Ok(None);
+        };
+        let bytes = self.store.picture_bytes(picture.id)?;
+        let decoded = imaging::decode_reference(&bytes, &self.limits)?;
+        Ok(Some(decoded.on_natural_ground()))
     }
 
     /// Whether this very file is registered already, and how often.
