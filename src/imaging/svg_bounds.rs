@@ -1,0 +1,396 @@
+//! How much a drawing may ask for, checked before each step that would do it.
+//!
+//! [`check_text`] before the XML parser, [`check_document`] before references (`use`, masks,
+//! patterns, clips, filters) are followed, [`check_work`] before pixels are written. Each bounds from
+//! above and cheaply; none judges whether the drawing makes sense.
+
+use std::collections::HashMap;
+
+use resvg::tiny_skia;
+use resvg::usvg::roxmltree::{Document, Node, NodeId};
+use resvg::usvg::{self, Group, Paint, Tree, filter};
+
+use super::SvgError;
+
+/// Nodes, text included, of the XML document.
+pub(super) const MAX_XML_NODES: u32 = 200_000;
+/// Elements as written; also the deepest nesting that the XML parser can meet.
+const MAX_ELEMENTS: u64 = 50_000;
+/// Attributes of one element: the XML parser compares each with each.
+const MAX_ATTRIBUTES: u64 = 256;
+/// Bytes that all uses of entities may expand to. Illustrator names a dozen of 40 bytes.
+const MAX_ENTITY_BYTES: usize = 1 << 20;
+/// Style rules times elements: each rule is tried on each element.
+const MAX_STYLE_TESTS: u64 = 20_000_000;
+/// Elements and letters after every reference has been followed.
+const MAX_EXPANDED: u64 = 200_000;
+/// Levels after every reference has been followed.
+const MAX_DEPTH: u32 = 200;
+/// Pixel operations of one rendering: about two seconds.
+const MAX_WORK: u64 = 1_000_000_000;
+/// What drawing any element costs at least, in pixel operations.
+const NODE_WORK: f32 = 500.0;
+/// Pixels of one pattern's tile.
+const MAX_TILE_PIXELS: f32 = 4_000_000.0;
+
+/// Bounds what the XML parser will do, by counting characters.
+pub(super) fn check_text(text: &str) -> Result<(), SvgError> {
+    let (mut n_elements, mut n_attributes) = (0u64, 0u64);
+    let bytes = text.as_bytes();
+    for (i, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'<' => {
+                n_elements += u64::from(!matches!(bytes.get(i + 1), Some(b'/' | b'!' | b'?')));
+                n_attributes = 0;
+            }
+            // `=` outside of tags counts too: few texts have hundreds between two tags.
+            b'=' => n_attributes += 1,
+            _ => {}
+        }
+        at_most("attributes in one element", n_attributes, MAX_ATTRIBUTES)?;
+    }
+    at_most("elements", n_elements, MAX_ELEMENTS)?;
+    check_entities(text)
+}
+
+fn at_most(what: &'static str, actual: u64, limit: u64) -> Result<(), SvgError> {
+    if actual > limit {
+        return Err(SvgError::TooMany {
+            what,
+            actual,
+            limit,
+        });
+    }
+    Ok(())
+}
+
+/// Entities hold plain text, and all their uses together stay small.
+fn check_entities(text: &str) -> Result<(), SvgError> {
+    let refused = SvgError::Entities {
+        limit: MAX_ENTITY_BYTES,
+    };
+    let mut longest = 0;
+    for declaration in text.split("<!ENTITY").skip(1) {
+        let Some(start) = declaration.find(['"', '\'']) else {
+            return Err(refused);
+        };
+        let value = &declaration[start + 1..];
+        let quote = &declaration[start..=start];
+        let value = &value[..value.find(quote).unwrap_or(value.len())];
+        if value.contains(['<', '&']) {
+            return Err(refused);
+        }
+        longest = longest.max(value.len());
+    }
+    if longest > 0 && text.matches('&').count().saturating_mul(longest) > MAX_ENTITY_BYTES {
+        return Err(refused);
+    }
+    Ok(())
+}
+
+/// Bounds what following every reference will give.
+pub(super) fn check_document(xml: &Document) -> Result<(), SvgError> {
+    let is_style = |node: &Node| node.is_element() && node.tag_name().name() == "style";
+    let sheets: Vec<&str> = xml
+        .descendants()
+        .filter(is_style)
+        .flat_map(|n| n.children())
+        .filter_map(|n| n.text())
+        .collect();
+    let n_rules: usize = sheets.iter().map(|sheet| sheet.matches('{').count()).sum();
+    let n_elements = xml.descendants().filter(Node::is_element).count();
+    at_most(
+        "style rules times elements",
+        n_rules as u64 * n_elements as u64,
+        MAX_STYLE_TESTS,
+    )?;
+
+    let mut expansion = Expansion {
+        ids: xml
+            .descendants()
+            .filter_map(|n| Some((n.attribute("id")?, n)))
+            .collect(),
+        rules: sheets.iter().flat_map(|sheet| Rule::all(sheet)).collect(),
+        seen: HashMap::new(),
+    };
+    let size = expansion.size(xml.root_element());
+    at_most(
+        "elements after following all references",
+        size.nodes,
+        MAX_EXPANDED,
+    )?;
+    at_most(
+        "levels after following all references",
+        u64::from(size.depth),
+        u64::from(MAX_DEPTH),
+    )
+}
+
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: u64,
+    depth: u32,
+}
+
+struct Expansion<'a, 'input> {
+    ids: HashMap<&'a str, Node<'a, 'input>>,
+    rules: Vec<Rule<'a>>,
+    /// `None` while a node is being followed: a reference back to it is a cycle, which the SVG
+    /// parser cuts.
+    seen: HashMap<NodeId, Option<Size>>,
+}
+
+impl<'a, 'input> Expansion<'a, 'input> {
+    /// The element `id`, if following a reference to it costs anything: gradients are leaves.
+    fn target(&self, id: &str) -> Option<Node<'a, 'input>> {
+        let node = self.ids.get(id)?;
+        (!node.tag_name().name().ends_with("Gradient")).then_some(*node)
+    }
+
+    fn size(&mut self, node: Node<'a, 'input>) -> Size {
+        if let Some(known) = self.seen.get(&node.id()) {
+            return known.unwrap_or_default();
+        }
+        self.seen.insert(node.id(), None);
+        let mut size = Size { nodes: 1, depth: 0 };
+        let mut targets: Vec<_> = node.children().filter(Node::is_element).collect();
+        for attribute in node.attributes() {
+            let whole = attribute.value().trim().strip_prefix('#');
+            let ids =
+                references(attribute.value()).chain(whole.filter(|_| attribute.name() == "href"));
+            targets.extend(ids.filter_map(|id| self.target(id)));
+        }
+        let rules = self.rules.iter().filter(|rule| rule.may_apply(&node));
+        targets.extend(
+            rules
+                .flat_map(|rule| &rule.ids)
+                .filter_map(|id| self.target(id)),
+        );
+        for target in targets {
+            let part = self.size(target);
+            size.nodes = size.nodes.saturating_add(part.nodes);
+            size.depth = size.depth.max(part.depth);
+        }
+        if matches!(
+            node.tag_name().name(),
+            "text" | "tspan" | "textPath" | "tref"
+        ) {
+            let letters = node
+                .children()
+                .filter_map(|n| n.text())
+                .map(str::len)
+                .sum::<usize>();
+            size.nodes = size.nodes.saturating_add(letters as u64);
+        }
+        size.depth = size.depth.saturating_add(1);
+        self.seen.insert(node.id(), Some(size));
+        size
+    }
+}
+
+/// A style rule that refers to elements.
+struct Rule<'a> {
+    /// `None`: taken to apply to every element.
+    selector: Option<&'a str>,
+    ids: Vec<&'a str>,
+}
+
+impl<'a> Rule<'a> {
+    /// The rules of a sheet that refer to elements. What this cannot read (comments, `@media`,
+    /// attribute selectors) is taken to apply to every element.
+    fn all(sheet: &'a str) -> impl Iterator<Item = Self> {
+        sheet.split('}').filter_map(|rule| {
+            let ids: Vec<_> = references(rule).collect();
+            let selector = rule.split_once('{').map(|(selector, _)| selector);
+            let selector = selector.filter(|s| !s.contains(['*', '[', ':', '@', '/', '\\']));
+            (!ids.is_empty()).then_some(Self { selector, ids })
+        })
+    }
+
+    /// Whether any part of the selector fits `node`.
+    fn may_apply(&self, node: &Node) -> bool {
+        let Some(selector) = self.selector else {
+            return true;
+        };
+        let classes = node.attribute("class").unwrap_or_default();
+        let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | '>' | '+' | '~');
+        selector
+            .split(is_separator)
+            .filter(|part| !part.is_empty())
+            .any(|part| {
+                let (tag, rest) = part.split_at(part.find(['.', '#']).unwrap_or(part.len()));
+                let mut names = rest.split(['.', '#']).skip(1);
+                match rest {
+                    "" => node.tag_name().name() == tag,
+                    _ => names.any(|name| {
+                        classes.split_whitespace().any(|class| class == name)
+                            || node.attribute("id") == Some(name)
+                    }),
+                }
+            })
+    }
+}
+
+/// The ids in `url(#id)`, in a style or an attribute.
+fn references(text: &str) -> impl Iterator<Item = &str> {
+    text.split("url(").skip(1).filter_map(|rest| {
+        let rest = rest
+            .trim_start_matches(['"', '\'', ' '])
+            .strip_prefix('#')?;
+        rest.split(['"', '\'', ' ', ')']).next()
+    })
+}
+
+/// Bounds the pixels that rendering will write, at `scale`, on a canvas of `width` × `height`.
+pub(super) fn check_work(tree: &Tree, scale: f32, width: u32, height: u32) -> Result<(), SvgError> {
+    // The renderer lets layers reach two canvases beyond the canvas on each side.
+    let canvas = Canvas {
+        scale,
+        max_width: width as f32 * 5.0,
+        max_height: height as f32 * 5.0,
+    };
+    let mut left = MAX_WORK as f32;
+    group_work(tree.root(), canvas, &mut left)
+}
+
+#[derive(Clone, Copy)]
+struct Canvas {
+    scale: f32,
+    max_width: f32,
+    max_height: f32,
+}
+
+impl Canvas {
+    /// Pixels of a box of `width` × `height` user units.
+    fn area(&self, width: f32, height: f32) -> f32 {
+        let w = (width * self.scale + 4.0).min(self.max_width);
+        let h = (height * self.scale + 4.0).min(self.max_height);
+        NODE_WORK + w * h
+    }
+}
+
+fn spend(work: f32, left: &mut f32) -> Result<(), SvgError> {
+    *left -= work;
+    // Written so that a NaN is refused too.
+    if *left > 0.0 {
+        Ok(())
+    } else {
+        Err(SvgError::TooMuchWork { limit: MAX_WORK })
+    }
+}
+
+fn group_work(group: &Group, canvas: Canvas, left: &mut f32) -> Result<(), SvgError> {
+    for node in group.children() {
+        match node {
+            usvg::Node::Group(child) => {
+                if child.should_isolate() {
+                    spend(layer_work(child, canvas), left)?;
+                }
+                group_work(child, canvas, left)?;
+            }
+            usvg::Node::Path(path) => path_work(path, canvas, left)?,
+            usvg::Node::Image(image) => {
+                let bounds = image.abs_bounding_box();
+                // Embedded pictures are at most 1024 pixels a side.
+                spend(
+                    canvas.area(bounds.width(), bounds.height()) + 1_048_576.0,
+                    left,
+                )?;
+            }
+            usvg::Node::Text(text) => group_work(text.flattened(), canvas, left)?,
+        }
+        if !matches!(node, usvg::Node::Path(_)) {
+            let mut outcome = Ok(());
+            node.subroots(|root| {
+                if outcome.is_ok() {
+                    outcome = group_work(root, canvas, left);
+                }
+            });
+            outcome?;
+        }
+    }
+    Ok(())
+}
+
+fn layer_work(group: &Group, canvas: Canvas) -> f32 {
+    let bounds = group.abs_layer_bounding_box();
+    let area = canvas.area(bounds.width(), bounds.height());
+    let n_layers =
+        2 + u32::from(group.clip_path().is_some()) + 4 * u32::from(group.mask().is_some());
+    let (sx, sy) = group.abs_transform().get_scale();
+    let scale = canvas.scale * sx.max(sy);
+    let per_pixel: f32 = group
+        .filters()
+        .iter()
+        .flat_map(|filter| filter.primitives())
+        .map(|primitive| filter_work(primitive.kind(), scale, canvas))
+        .sum();
+    area * (n_layers as f32 + per_pixel)
+}
+
+/// Operations a pixel of one step of a filter.
+fn filter_work(kind: &filter::Kind, scale: f32, canvas: Canvas) -> f32 {
+    match kind {
+        filter::Kind::ConvolveMatrix(matrix) => {
+            4.0 * matrix.matrix().columns() as f32 * matrix.matrix().rows() as f32
+        }
+        filter::Kind::Morphology(morphology) => {
+            let x = (morphology.radius_x().get() * scale).min(canvas.max_width);
+            let y = (morphology.radius_y().get() * scale).min(canvas.max_height);
+            4.0 * (2.0 * x + 1.0) * (2.0 * y + 1.0)
+        }
+        filter::Kind::Turbulence(noise) => 80.0 * (noise.num_octaves() as f32 + 1.0),
+        _ => 40.0,
+    }
+}
+
+fn path_work(path: &usvg::Path, canvas: Canvas, left: &mut f32) -> Result<(), SvgError> {
+    let bounds = path.abs_stroke_bounding_box();
+    spend(
+        canvas.area(bounds.width(), bounds.height()) + 10.0 * path.data().len() as f32,
+        left,
+    )?;
+    let stroke = path.stroke();
+    if let Some(dashes) = stroke.and_then(|s| s.dasharray()) {
+        spend(dash_work(path, dashes), left)?;
+    }
+    let paints = [
+        path.fill().map(usvg::Fill::paint),
+        stroke.map(usvg::Stroke::paint),
+    ];
+    for paint in paints.into_iter().flatten() {
+        if let Paint::Pattern(pattern) = paint {
+            pattern_work(pattern, path.abs_transform(), canvas, left)?;
+        }
+    }
+    Ok(())
+}
+
+/// No segment is longer than its path's box is wide and high.
+fn dash_work(path: &usvg::Path, dashes: &[f32]) -> f32 {
+    let bounds = path.bounding_box();
+    let length = (bounds.width() + bounds.height()) * path.data().len() as f32;
+    let n_dashes = length / dashes.iter().sum::<f32>().max(f32::MIN_POSITIVE);
+    // The renderer gives up at a million.
+    n_dashes.min(1_000_000.0) * 100.0
+}
+
+fn pattern_work(
+    pattern: &usvg::Pattern,
+    path_transform: tiny_skia::Transform,
+    canvas: Canvas,
+    left: &mut f32,
+) -> Result<(), SvgError> {
+    let (sx, sy) = path_transform.pre_concat(pattern.transform()).get_scale();
+    let (sx, sy) = (sx * canvas.scale, sy * canvas.scale);
+    let (width, height) = (pattern.rect().width() * sx, pattern.rect().height() * sy);
+    if width * height > MAX_TILE_PIXELS {
+        return Err(SvgError::TooMuchWork { limit: MAX_WORK });
+    }
+    spend(NODE_WORK + width * height, left)?;
+    let tile = Canvas {
+        scale: sx.max(sy),
+        ..canvas
+    };
+    group_work(pattern.root(), tile, left)
+}
