@@ -1,16 +1,16 @@
 //! Stage 3: which registered things could this photo show? Neighbours of its windows and of the whole
 //! photo, pictures with nearly the same hash, and assets whose word mark is read in it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::chance::dot;
 use super::registry::{Reference, ReferenceVector, Registry};
+use super::word_marks::FoundWord;
 use super::{Engine, EngineError, PhotoDescription};
 use crate::domain::{AssetId, Measurements, PictureId, Region};
 use crate::imaging::Picture;
 use crate::matching::hash::PictureHash;
 use crate::matching::margin::margins;
-use crate::matching::words::{WordMatch, WordMatcher};
 
 /// Neighbours asked for per window: marks come in three versions, and two of one brand's marks must
 /// not hide the next brand.
@@ -30,7 +30,7 @@ pub struct Candidate {
     /// What is known so far.
     pub measured: Measurements,
     /// The word that comes closest to a word mark.
-    pub word: Option<WordMatch>,
+    pub word: Option<FoundWord>,
 }
 
 impl Engine {
@@ -44,7 +44,7 @@ impl Engine {
         description: &PhotoDescription,
     ) -> Result<Vec<Candidate>, EngineError> {
         let registry = self.registry();
-        let words = self.matched_words(&registry, description);
+        let words = registry.matching_words(description.words.as_deref().unwrap_or_default());
         let mut assets = self.nearest(&registry, description)?;
         assets.extend(hash_neighbours(&registry, description));
         assets.extend(words.keys());
@@ -84,17 +84,6 @@ impl Engine {
         };
         let whole = stages.whole.then_some(&description.whole);
         registry.nearest_assets(&windows, whole, NEIGHBOURS)
-    }
-
-    fn matched_words(
-        &self,
-        registry: &Registry,
-        description: &PhotoDescription,
-    ) -> HashMap<AssetId, WordMatch> {
-        match &description.words {
-            Some(words) if !words.is_empty() => registry.word_matcher().matches(words),
-            _ => HashMap::new(),
-        }
     }
 
     /// All that vectors and hash say of one asset; `None` when it has no references.
@@ -201,14 +190,17 @@ fn hash_neighbours<'a>(
     })
 }
 
-fn add_word(candidate: &mut Candidate, word: Option<&WordMatch>, was_read: bool) {
+/// Looked for and not found is 0, not a missing number.
+fn add_word(candidate: &mut Candidate, word: Option<&FoundWord>, was_read: bool) {
     if !was_read {
         return;
     }
+    let flag = |is_set: bool| f32::from(u8::from(is_set));
+    let found = word.map(|word| &word.found);
     let m = &mut candidate.measured;
-    m.word_similarity = Some(word.map_or(0.0, |w| w.similarity));
-    m.word_is_common = Some(word.map_or(0.0, |w| f32::from(u8::from(w.is_common))));
-    m.word_near_miss = Some(word.map_or(0.0, |w| if w.is_near_miss { w.similarity } else { 0.0 }));
+    m.word_similarity = Some(found.map_or(0.0, |w| w.strength()));
+    m.word_is_common = Some(found.map_or(0.0, |w| flag(w.is_common_word)));
+    m.word_near_miss = Some(found.map_or(0.0, |w| if w.near_miss() { w.similarity } else { 0.0 }));
     candidate.word = word.cloned();
 }
 

@@ -53,21 +53,18 @@ fn geometry_sentence(verified: &Verified) -> Option<String> {
 
 fn word_sentence(verified: &Verified) -> Option<String> {
     let word = verified.candidate.word.as_ref()?;
-    if word.similarity < NOTABLE_WORD {
+    let (text, mark) = (&word.found.text, &word.mark);
+    if word.found.strength() < NOTABLE_WORD {
         return None;
     }
-    let text = &word.text;
-    let mark = &word.mark;
-    Some(if word.is_near_miss {
-        format!(
-            "the word {text:?} misses the word mark {mark:?} by {} letters",
-            word.edit_distance
-        )
+    Some(if word.found.near_miss() {
+        let n = word.found.edit_distance;
+        let letters = if n == 1 { "letter" } else { "letters" };
+        format!("the word {text:?} misses the word mark {mark:?} by {n} {letters}")
+    } else if word.found.exact {
+        format!("the word mark {mark:?} is read")
     } else {
-        format!(
-            "the word {text:?} is read, {:.2} like the word mark {mark:?}",
-            word.similarity
-        )
+        format!("the word {text:?} is {:.2} like the word mark {mark:?}", word.found.similarity)
     })
 }
 

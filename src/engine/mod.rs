@@ -11,11 +11,13 @@ mod error;
 mod explain;
 mod judgement;
 pub mod manifest;
+mod reference_cache;
 mod registration;
 mod registry;
 mod scan;
 mod settings;
 mod verify;
+mod word_marks;
 
 use std::fs;
 use std::sync::{Arc, RwLock};
@@ -27,6 +29,7 @@ use crate::imaging::{self, DecodeLimits, Picture};
 use crate::matching::judge::Judge;
 use crate::ocr::TextReader;
 use crate::store::Store;
+use reference_cache::ReferenceCache;
 
 pub use candidates::Candidate;
 pub use chance::{Background, Chance};
@@ -38,6 +41,7 @@ pub use registry::Registry;
 pub use scan::ScanProgress;
 pub use settings::{EngineSettings, Stages};
 pub use verify::Verified;
+pub use word_marks::FoundWord;
 
 /// A data folder opened for matching and registering.
 pub struct Engine {
@@ -50,6 +54,7 @@ pub struct Engine {
     store: Store,
     // Replaced field by field under the write lock; matching holds the read lock for one stage only.
     registry: RwLock<Registry>,
+    references: ReferenceCache,
 }
 
 impl Engine {
@@ -119,6 +124,7 @@ impl Engine {
         Ok(Self {
             limits: DecodeLimits::default(),
             registry: RwLock::new(registry),
+            references: ReferenceCache::default(),
             settings,
             embedder,
             reader,

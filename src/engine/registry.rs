@@ -10,10 +10,12 @@ use rayon::prelude::*;
 
 use super::chance::{Background, Chance};
 use super::describe::{SPACE_WHOLE, SPACE_WINDOW};
+use super::word_marks::{AssetWords, FoundWord};
 use super::{Engine, EngineError};
 use crate::domain::{Asset, AssetId, Embedding, PictureId};
 use crate::index::{EntryId, LiveIndex};
 use crate::matching::hash::PictureHash;
+use crate::ocr::Word;
 use crate::store::{IndexedPicture, RegistryChange};
 
 /// A vector of a reference with what it reaches by chance.
@@ -52,6 +54,7 @@ pub struct Registry {
     pictures_of: HashMap<AssetId, BTreeSet<PictureId>>,
     windows: LiveIndex,
     wholes: LiveIndex,
+    words: AssetWords,
 }
 
 /// Vectors of one picture in one index get ids of their own below the next picture's.
@@ -74,6 +77,7 @@ impl Registry {
             pictures_of: HashMap::new(),
             windows: LiveIndex::new(window_dim),
             wholes: LiveIndex::new(whole_dim),
+            words: AssetWords::default(),
         }
     }
 
@@ -119,6 +123,11 @@ impl Registry {
     /// All references.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.references.values()
+    }
+
+    /// The assets whose word marks are read, or nearly so.
+    pub(super) fn matching_words(&self, words: &[Word]) -> HashMap<AssetId, FoundWord> {
+        self.words.matches(words)
     }
 
     /// Assets of the `k` nearest references of each window, and of the whole photo.
@@ -228,6 +237,7 @@ impl Engine {
                     RegistryChange::Picture(picture) => pictures.push(picture),
                     other => changes.push(other),
                 })?;
+        let changes_words = changes.iter().any(|c| !matches!(c, RegistryChange::PictureRemoved(_)));
         for change in changes {
             match change {
                 RegistryChange::Asset(asset) => {
@@ -246,6 +256,9 @@ impl Engine {
             .collect();
         for reference in references {
             registry.insert(reference)?;
+        }
+        if changes_words {
+            registry.words = AssetWords::new(registry.assets.values());
         }
         registry.revision = revision;
         Ok(())

@@ -1,0 +1,50 @@
+# `make demo` shows touchstone at work; `make test` runs every test. Both set up what they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-python calibrate clean
+
+CARGO ?= cargo
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: ## check the tools, fetch the pinned ONNX Runtime into vendor/ort/
+	@scripts/setup.sh
+
+build: setup ## build the program: target/release/touchstone
+	@$(CARGO) build --release --locked
+
+demo: build ## register the fixtures' assets and catch them in the fixtures' listings
+	@scripts/demo.sh
+
+test: check ## every check and every test
+	$(CARGO) test --locked --tests --examples
+
+check: setup fmt clippy unit doc ## the fast loop: format, lints, unit tests, documentation
+
+fmt:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+unit:
+	$(CARGO) test --locked --lib
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+bench: bench-embed bench-index bench-scan ## all benches; results are kept by hand in benches/RESULTS.md
+
+bench-embed: build ## decoding and the network, beside the Python way
+	@benches/python/run.sh embed
+
+bench-index: setup ## search in 10,000 and 100,000 vectors
+	$(CARGO) bench --locked --bench search
+
+bench-scan: build ## photos a second from file to verdict, beside the Python way
+	@benches/python/run.sh scan
+
+clean: ## remove everything that can be made again
+	rm -rf target vendor demo benches/data

@@ -1,0 +1,180 @@
+//! Stage 4: a closer look at the most promising candidates: local features under one transform, and
+//! how well the aligned pictures agree. Yields numbers, takes no decision.
+
+use super::{Candidate, Engine, EngineError, PhotoDescription};
+use crate::domain::{AssetKind, Measurements, PictureId, Region};
+use crate::imaging::Picture;
+use crate::matching::features::Variant;
+use crate::matching::geometry::{Alignment, verify};
+use crate::matching::margin::margins;
+use crate::matching::photometry;
+
+/// Candidates that are looked at more closely: among 16 the right one is nearly always found, and
+/// each costs milliseconds.
+const MAX_VERIFIED: usize = 16;
+/// Pictures of one asset that are looked at more closely.
+const MAX_PICTURES: usize = 4;
+/// Agreeing places from which pixels are compared: fewer do not pin the transform down.
+const MIN_INLIERS_FOR_PIXELS: usize = 6;
+
+/// A candidate with all measurements.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// The candidate; its measurements now include those of this stage.
+    pub candidate: Candidate,
+    /// How the reference lies in the photo, where that was found; pixels of the prepared photo.
+    pub alignment: Option<Alignment>,
+}
+
+impl Verified {
+    /// Where in the prepared photo: under the aligned reference if there is one, else the best window.
+    pub fn region(&self) -> Region {
+        match &self.alignment {
+            Some(alignment) if alignment.inliers >= MIN_INLIERS_FOR_PIXELS => bounds(&alignment.quad),
+            _ => self.candidate.region,
+        }
+    }
+
+    /// Whether the reference had to be mirrored.
+    pub fn is_mirrored(&self) -> bool {
+        self.alignment.as_ref().is_some_and(|a| a.variant.mirrored)
+    }
+}
+
+fn bounds(quad: &[[f32; 2]; 4]) -> Region {
+    let of = |axis: usize, pick: fn(f32, f32) -> f32, start: f32| {
+        quad.iter().map(|corner| corner[axis]).fold(start, pick)
+    };
+    let [x, y] = [0, 1].map(|axis| of(axis, f32::min, f32::INFINITY));
+    let [right, bottom] = [0, 1].map(|axis| of(axis, f32::max, f32::NEG_INFINITY));
+    Region::new(x, y, right - x, bottom - y)
+}
+
+/// How much a closer look may be worth, from what is known already. Only an order: each part is about
+/// 1 where it is convincing on its own.
+fn promise(m: &Measurements) -> f32 {
+    let window = m.window_z.map_or(m.window_similarity.unwrap_or(0.0), |z| z / 6.0);
+    let whole = m.whole_z.map_or(m.whole_similarity.unwrap_or(0.0), |z| z / 6.0);
+    let hash = m.hash_distance.map_or(0.0, |d| 1.0 - d / 100.0).max(0.0);
+    let word = m.word_similarity.unwrap_or(0.0);
+    window.max(whole) + 0.5 * window.min(whole) + hash + word
+}
+
+impl Engine {
+    /// Stage 4: adds what geometry and pixels say of the most promising candidates; all come back,
+    /// most promising first.
+    ///
+    /// # Errors
+    /// [`EngineError`] when a reference cannot be read.
+    pub fn verify(
+        &self,
+        photo: &Picture,
+        description: &PhotoDescription,
+        mut candidates: Vec<Candidate>,
+    ) -> Result<Vec<Verified>, EngineError> {
+        candidates.sort_by(|a, b| {
+            let by_promise = promise(&b.measured).total_cmp(&promise(&a.measured));
+            by_promise.then(a.asset_id.cmp(&b.asset_id))
+        });
+        let n_verified = if self.settings.stages.geometry { MAX_VERIFIED } else { 0 };
+        let rest = candidates.split_off(n_verified.min(candidates.len()));
+        let mut verified = candidates
+            .into_iter()
+            .map(|candidate| self.verify_one(photo, description, candidate))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.add_inlier_margins(&mut verified);
+        verified.extend(rest.into_iter().map(|candidate| Verified {
+            candidate,
+            alignment: None,
+        }));
+        Ok(verified)
+    }
+
+    fn verify_one(
+        &self,
+        photo: &Picture,
+        description: &PhotoDescription,
+        mut candidate: Candidate,
+    ) -> Result<Verified, EngineError> {
+        let (kind, pictures) = self.pictures_to_verify(&candidate);
+        let variants = variants_of(kind);
+        let mut best: Option<(PictureId, Alignment)> = None;
+        for id in pictures {
+            let Some(reference) = self.reference_detail(id)? else {
+                continue;
+            };
+            let found = verify(&reference.features, description.features(&photo.pixels), variants);
+            if let Some(found) = found
+                && best.as_ref().is_none_or(|(_, b)| found.inliers > b.inliers)
+            {
+                best = Some((id, found));
+            }
+        }
+        add_alignment(&mut candidate.measured, best.as_ref().map(|(_, alignment)| alignment));
+        if let Some((id, alignment)) = &best
+            && alignment.inliers >= MIN_INLIERS_FOR_PIXELS
+            && let Some(reference) = self.reference_detail(*id)?
+        {
+            candidate.picture_id = *id;
+            let agreement = photometry::agreement(&reference.pixels, &photo.pixels, &alignment.transform);
+            if let Some(agreement) = agreement {
+                candidate.measured.ncc = Some(agreement.ncc);
+                candidate.measured.colour_difference = Some(agreement.colour_difference);
+                candidate.measured.residual_share = Some(agreement.residual_share);
+            }
+        }
+        Ok(Verified {
+            candidate,
+            alignment: best.map(|(_, alignment)| alignment),
+        })
+    }
+
+    /// The asset's kind and its pictures, the one that came closest first.
+    fn pictures_to_verify(&self, candidate: &Candidate) -> (AssetKind, Vec<PictureId>) {
+        let registry = self.registry();
+        let kind = registry
+            .active_asset(candidate.asset_id)
+            .map_or(AssetKind::Logo, |asset| asset.draft.kind);
+        let others = registry
+            .references_of(candidate.asset_id)
+            .map(|reference| reference.id)
+            .filter(|&id| id != candidate.picture_id);
+        let pictures = std::iter::once(candidate.picture_id).chain(others);
+        (kind, pictures.take(MAX_PICTURES).collect())
+    }
+
+    fn add_inlier_margins(&self, verified: &mut [Verified]) {
+        let registry = self.registry();
+        let inliers: Vec<_> = verified
+            .iter()
+            .map(|v| {
+                let asset = registry.active_asset(v.candidate.asset_id);
+                let brand = asset.map_or("", |asset| asset.draft.brand.as_str());
+                (brand, v.candidate.measured.inliers)
+            })
+            .collect();
+        for (v, margin) in verified.iter_mut().zip(margins(&inliers)) {
+            v.candidate.measured.inlier_margin = margin;
+        }
+    }
+}
+
+/// Thieves mirror pictures; marks are also printed light on dark.
+fn variants_of(kind: AssetKind) -> &'static [Variant] {
+    const PLAIN: Variant = Variant { mirrored: false, inverted: false };
+    const MIRRORED: Variant = Variant { mirrored: true, inverted: false };
+    const INVERTED: Variant = Variant { mirrored: false, inverted: true };
+    match kind {
+        AssetKind::Logo => &[PLAIN, INVERTED],
+        AssetKind::Product | AssetKind::Packaging => &[PLAIN, MIRRORED],
+    }
+}
+
+/// Looked for and not found is 0 agreeing places, not a missing number.
+fn add_alignment(m: &mut Measurements, alignment: Option<&Alignment>) {
+    m.n_matches = Some(alignment.map_or(0.0, |a| a.n_matches as f32));
+    m.inliers = Some(alignment.map_or(0.0, |a| a.inliers as f32));
+    m.inlier_ratio = Some(alignment.map_or(0.0, |a| a.inlier_ratio));
+    m.reference_coverage = Some(alignment.map_or(0.0, |a| a.reference_coverage));
+    m.photo_coverage = Some(alignment.map_or(0.0, |a| a.photo_coverage));
+}

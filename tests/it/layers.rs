@@ -1,0 +1,105 @@
+//! Imports go down the module map, never up or sideways.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module with the modules it may import; the map of ARCHITECTURE.md.
+const MAP: [(&str, &[&str]); 14] = [
+    ("cli", &["config", "engine", "eval", "http", "report", "embed", "ocr", "matching", "store", "runtime", "domain"]),
+    ("http", &["config", "engine", "report", "store", "imaging", "embed", "index", "matching", "ocr", "runtime", "domain"]),
+    ("config", &["engine", "matching", "domain"]),
+    ("engine", &["embed", "ocr", "imaging", "index", "matching", "store", "eval", "runtime", "domain"]),
+    ("report", &["matching", "domain", "imaging"]),
+    ("embed", &["runtime", "imaging", "domain"]),
+    ("ocr", &["runtime", "imaging", "domain"]),
+    ("imaging", &["domain"]),
+    ("index", &["domain"]),
+    ("matching", &["domain"]),
+    ("store", &["domain"]),
+    ("eval", &["domain"]),
+    ("runtime", &["domain"]),
+    ("domain", &[]),
+];
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Top-level module of a file under `src/`; `None` for `lib.rs` and `main.rs`.
+fn module_of(path: &Path, src: &Path) -> Option<String> {
+    let inside = path.strip_prefix(src).expect("below src");
+    let first = inside.iter().next()?.to_str()?.trim_end_matches(".rs").to_owned();
+    (first != "lib" && first != "main").then_some(first)
+}
+
+/// Modules named after `crate::` outside of comments.
+fn imports(text: &str) -> Vec<String> {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split("crate::").skip(1))
+        .flat_map(|rest| {
+            let word = |s: &str| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            match rest.strip_prefix('{') {
+                Some(group) => group.split(',').map(|part| word(part.trim())).collect::<Vec<String>>(),
+                None => vec![word(rest)],
+            }
+        })
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[test]
+fn imports_only_go_down() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let map: BTreeMap<_, _> = MAP.into_iter().collect();
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    let mut n_imports = 0;
+    let mut upward = Vec::new();
+    for path in files {
+        let Some(module) = module_of(&path, &src) else {
+            continue;
+        };
+        let allowed = map
+            .get(module.as_str())
+            .unwrap_or_else(|| panic!("{module} has no row in the module map"));
+        for import in imports(&fs::read_to_string(&path).expect("readable")) {
+            // Macros and the like are no modules.
+            if map.contains_key(import.as_str()) && import != module {
+                n_imports += 1;
+                if !allowed.contains(&import.as_str()) {
+                    upward.push(format!("{} imports {import}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(n_imports > 50, "only {n_imports} imports seen: the reading is broken");
+    assert!(upward.is_empty(), "upward or sideways imports:\n{}", upward.join("\n"));
+}
+
+#[test]
+fn only_one_layer_names_each_engine() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    for (library, owner) in [("hnsw_rs", "index"), ("rusqlite", "store"), ("axum", "http")] {
+        for path in &files {
+            let text = fs::read_to_string(path).expect("readable");
+            let is_used = text.lines().any(|line| {
+                !line.trim_start().starts_with("//") && line.contains(&format!("{library}::"))
+            });
+            if is_used {
+                let module = module_of(path, &src);
+                assert_eq!(module.as_deref(), Some(owner), "{} uses {library}", path.display());
+            }
+        }
+    }
+}
