@@ -1,1 +1,4 @@
 //! matching
+
+pub mod features;
+pub mod geometry;
