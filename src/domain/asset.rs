@@ -177,8 +177,11 @@ impl AssetDraft {
     pub fn checked(mut self) -> Result<Self, DomainError> {
         self.brand = checked_text("brand", &self.brand, MAX_NAME_CHARS)?;
         self.name = checked_text("asset", &self.name, MAX_NAME_CHARS)?;
-        self.registration_number =
-            checked_option("registration_number", self.registration_number, MAX_NAME_CHARS)?;
+        self.registration_number = checked_option(
+            "registration_number",
+            self.registration_number,
+            MAX_NAME_CHARS,
+        )?;
         self.notes = checked_option("notes", self.notes, MAX_NOTE_CHARS)?;
         self.authorised_sellers = checked_list("authorised_sellers", &self.authorised_sellers)?;
         self.word_marks = checked_list("word_marks", &self.word_marks)?;
@@ -277,7 +280,10 @@ mod tests {
         let mut draft = AssetDraft::new("  Acme ", " Star ", AssetKind::Logo);
         draft.notes = Some("   ".into());
         let checked = draft.clone().checked().expect("a good draft");
-        assert_eq!((checked.brand.as_str(), checked.name.as_str()), ("Acme", "Star"));
+        assert_eq!(
+            (checked.brand.as_str(), checked.name.as_str()),
+            ("Acme", "Star")
+        );
         assert_eq!(checked.notes, None);
 
         draft.brand = " ".into();

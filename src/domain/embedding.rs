@@ -65,7 +65,11 @@ impl Embedding {
             return Err(EmbeddingError::NotFinite { position, value });
         }
         // In f64: the squares of large f32 overflow f32, those of tiny ones vanish.
-        let norm = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let norm = values
+            .iter()
+            .map(|&v| f64::from(v).powi(2))
+            .sum::<f64>()
+            .sqrt();
         if norm == 0.0 {
             return Err(EmbeddingError::ZeroNorm { dim: values.len() });
         }

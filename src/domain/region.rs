@@ -85,7 +85,10 @@ mod tests {
         let b = Region::new(5.0, 0.0, 10.0, 10.0);
         assert!((a.intersection_over_union(&b) - 1.0 / 3.0).abs() < 1e-6);
         assert_eq!(a.intersection_over_union(&b), b.intersection_over_union(&a));
-        assert_eq!(a.intersection_over_union(&Region::new(20.0, 0.0, 1.0, 1.0)), 0.0);
+        assert_eq!(
+            a.intersection_over_union(&Region::new(20.0, 0.0, 1.0, 1.0)),
+            0.0
+        );
     }
 
     #[test]

@@ -52,8 +52,11 @@ fn text_box(
     if probability < card.box_threshold {
         return None;
     }
+    // The reference offsets the outline in whole pixels, its corners cut to whole pixels.
     let by = rectangle.growth(card.unclip_ratio).round();
-    let cut = rectangle.corners().map(|[x, y]| Point::new(x as i32, y as i32));
+    let cut = rectangle
+        .corners()
+        .map(|[x, y]| Point::new(x as i32, y as i32));
     let grown = Rectangle::around(&cut)?.grown(by);
     if grown.shorter_side() < MIN_SIDE + 2.0 {
         return None;
@@ -100,8 +103,8 @@ pub(super) fn sort_for_reading(boxes: &mut [TextBox]) {
     boxes.sort_by(|a, b| a.quad[0][1].total_cmp(&b.quad[0][1]));
     let mut start = 0;
     for end in 1..=boxes.len() {
-        let line_ends = end == boxes.len()
-            || boxes[end].quad[0][1] - boxes[end - 1].quad[0][1] >= SAME_LINE_PX;
+        let line_ends =
+            end == boxes.len() || boxes[end].quad[0][1] - boxes[end - 1].quad[0][1] >= SAME_LINE_PX;
         if line_ends {
             boxes[start..end].sort_by(|a, b| a.quad[0][0].total_cmp(&b.quad[0][0]));
             start = end;
@@ -162,13 +165,14 @@ impl Rectangle {
         2.0 * self.half[0].min(self.half[1])
     }
 
-    /// Moved outwards on every side by area × `ratio` / perimeter. The reference offsets the outline
-    /// with round corners and takes the least rectangle around that, which is this rectangle.
+    /// By how much boxes are grown: area × `ratio` / perimeter.
     fn growth(&self, ratio: f32) -> f32 {
         let [a, b] = self.half;
         4.0 * a * b * ratio / (4.0 * (a + b))
     }
 
+    /// Every side moved outwards: the least rectangle around the reference's offset outline, whose
+    /// corners are round.
     fn grown(&self, by: f32) -> Self {
         let [a, b] = self.half;
         Self {
@@ -269,4 +273,126 @@ fn span_at(quad: &Quad, y: f32) -> Option<(f32, f32)> {
         }
     }
     span
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIDTH: u32 = 96;
+    const HEIGHT: u32 = 64;
+
+    fn card() -> DetectorCard {
+        toml::from_str(
+            "file = 'x'\nsha256 = ''\nmultiple = 32\nmean = [0, 0, 0]\nstd = [1, 1, 1]\n\
+             threshold = 0.2\nbox_threshold = 0.4\nunclip_ratio = 1.4",
+        )
+        .unwrap()
+    }
+
+    fn found(value_at: impl Fn(u32, u32) -> f32, scale: u32) -> Vec<TextBox> {
+        let values: Vec<f32> = (0..HEIGHT)
+            .flat_map(|y| (0..WIDTH).map(move |x| (x, y)))
+            .map(|(x, y)| value_at(x, y))
+            .collect();
+        let map = TextMap {
+            width: WIDTH,
+            height: HEIGHT,
+            values: &values,
+        };
+        text_boxes(&map, &card(), (WIDTH * scale, HEIGHT * scale))
+    }
+
+    fn inside(x: u32, y: u32, [left, top, right, bottom]: [u32; 4]) -> bool {
+        (left..=right).contains(&x) && (top..=bottom).contains(&y)
+    }
+
+    #[test]
+    fn an_upright_block_grows_and_is_scaled_to_the_picture() {
+        let block = [20, 30, 60, 40];
+        let boxes = found(|x, y| if inside(x, y, block) { 0.9 } else { 0.0 }, 2);
+        assert_eq!(boxes.len(), 1);
+        // 40 × 10 grows by 400 × 1.4 / 100 = 5.6, to whole pixels, on each side; then twice as large.
+        assert_eq!(
+            boxes[0].quad,
+            [[28.0, 48.0], [132.0, 48.0], [132.0, 92.0], [28.0, 92.0]]
+        );
+        assert!((boxes[0].probability - 0.9).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_slanted_block_keeps_its_slant() {
+        // A bar of 50 × 9 pixels, turned by 20°.
+        let (sin, cos) = 20f32.to_radians().sin_cos();
+        let boxes = found(
+            |x, y| {
+                let (dx, dy) = (x as f32 - 48.0, y as f32 - 32.0);
+                let (along, across) = (dx * cos + dy * sin, dy * cos - dx * sin);
+                if along.abs() <= 25.0 && across.abs() <= 4.5 {
+                    0.8
+                } else {
+                    0.0
+                }
+            },
+            1,
+        );
+        assert_eq!(boxes.len(), 1);
+        let [tl, tr, ..] = boxes[0].quad;
+        let slant = (tr[1] - tl[1]).atan2(tr[0] - tl[0]).to_degrees();
+        assert!((slant - 20.0).abs() < 3.0, "{slant}");
+    }
+
+    #[test]
+    fn faint_and_tiny_blocks_are_dropped() {
+        let (faint, tiny, good) = ([5, 5, 40, 15], [50, 5, 51, 6], [5, 40, 60, 52]);
+        let boxes = found(
+            |x, y| {
+                if inside(x, y, good) || inside(x, y, tiny) {
+                    0.9
+                } else if inside(x, y, faint) {
+                    0.3
+                } else {
+                    0.0
+                }
+            },
+            1,
+        );
+        assert_eq!(boxes.len(), 1);
+        assert!(boxes[0].quad[0][1] > 30.0);
+    }
+
+    #[test]
+    fn boxes_come_line_by_line() {
+        let blocks = [[60, 8, 85, 16], [5, 10, 30, 18], [5, 40, 30, 50]];
+        let boxes = found(
+            |x, y| {
+                if blocks.iter().any(|&b| inside(x, y, b)) {
+                    0.9
+                } else {
+                    0.0
+                }
+            },
+            1,
+        );
+        let starts: Vec<bool> = boxes.iter().map(|b| b.quad[0][0] < 40.0).collect();
+        assert_eq!(starts, [true, false, true]);
+        assert!(boxes[2].quad[0][1] > 20.0);
+    }
+
+    #[test]
+    fn text_at_the_edge_stays_within_the_picture() {
+        let boxes = found(|_, _| 1.0, 1);
+        assert_eq!(boxes.len(), 1);
+        assert_eq!(boxes[0].quad[0], [0.0, 0.0]);
+        assert_eq!(boxes[0].quad[2], [95.0, 63.0]);
+        assert!(found(|_, _| f32::NAN, 1).is_empty());
+    }
+
+    #[test]
+    fn the_least_rectangle_of_a_line_is_flat() {
+        let line: Vec<Point<i32>> = (0..10).map(|i| Point::new(i, i)).collect();
+        let rectangle = Rectangle::around(&line).unwrap();
+        assert!(rectangle.shorter_side() < 1e-4);
+        assert!(Rectangle::around(&[]).is_none());
+    }
 }

@@ -131,7 +131,10 @@ mod tests {
         fs::write(folder.path().join("characters.txt"), "a\n").unwrap();
         let error = load(folder.path()).err().unwrap().to_string();
         assert!(error.contains("characters.txt"), "{error}");
-        assert!(error.contains("c5cbe34e") && error.contains("87428fc5"), "{error}");
+        assert!(
+            error.contains("c5cbe34e") && error.contains("87428fc5"),
+            "{error}"
+        );
     }
 
     #[test]

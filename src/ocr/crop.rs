@@ -96,10 +96,72 @@ pub(super) fn resize(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
         return picture.clone();
     }
     let mut resized = RgbImage::new(width, height);
-    let options =
-        ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
     Resizer::new()
         .resize(picture, &mut resized, &options)
         .expect("both pictures hold three bytes a pixel and at least one pixel");
     resized
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red grows to the right, green downwards.
+    fn ramp() -> RgbImage {
+        RgbImage::from_fn(200, 100, |x, y| Rgb([x as u8, y as u8, 7]))
+    }
+
+    fn quad(x: f32, y: f32, w: f32, h: f32) -> Quad {
+        [[x, y], [x + w, y], [x + w, y + h], [x, y + h]]
+    }
+
+    #[test]
+    fn an_upright_line_is_cut_out_and_scaled() {
+        let line = line(&ramp(), &quad(10.0, 20.0, 120.0, 24.0), 48);
+        assert_eq!(line.dimensions(), (240, 48));
+        let middle = line.get_pixel(120, 24).0;
+        assert!(
+            middle[0].abs_diff(70) <= 1 && middle[1].abs_diff(32) <= 1,
+            "{middle:?}"
+        );
+        assert_eq!(middle[2], 7);
+    }
+
+    #[test]
+    fn turning_makes_other_corners_the_beginning() {
+        let tall = quad(50.0, 10.0, 20.0, 60.0);
+        assert_eq!(line_width(&turned_quarter(&tall), 48), 144);
+        let downwards = line(&ramp(), &turned_quarter(&tall), 48);
+        // The line runs down the picture: green grows along it.
+        assert!(downwards.get_pixel(140, 24)[1] > downwards.get_pixel(3, 24)[1] + 40);
+        let back = turned_half(&turned_half(&tall));
+        assert_eq!(back, tall);
+        let upside_down = line(&ramp(), &turned_half(&quad(10.0, 10.0, 60.0, 20.0)), 48);
+        assert!(upside_down.get_pixel(140, 24)[0] + 40 < upside_down.get_pixel(3, 24)[0]);
+    }
+
+    #[test]
+    fn strange_boxes_give_a_line_all_the_same() {
+        let picture = ramp();
+        for strange in [
+            [[5.0, 5.0]; 4],
+            quad(-50.0, -50.0, 20.0, 20.0),
+            quad(190.0, 90.0, 500.0, 3.0),
+            [[0.0, 0.0], [50.0, 50.0], [0.0, 50.0], [50.0, 0.0]],
+        ] {
+            let line = line(&picture, &strange, 48);
+            assert_eq!(line.height(), 48);
+            assert!(line.width() <= 48 * 40);
+        }
+    }
+
+    #[test]
+    fn cubic_weights_sum_to_one_and_pass_through_pixels() {
+        assert_eq!(cubic_weights(0.0), [0.0, 1.0, 0.0, 0.0]);
+        for i in 0..10 {
+            let sum: f32 = cubic_weights(i as f32 / 10.0).iter().sum();
+            assert!((sum - 1.0).abs() < 1e-5);
+        }
+    }
 }

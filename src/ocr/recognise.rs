@@ -17,6 +17,8 @@ const TALL: f32 = 1.5;
 const TOO_TALL_TO_STAND: f32 = 3.0;
 /// A line that is read with less confidence may stand upside down.
 const DOUBTFUL: f32 = 0.75;
+/// Shorter lines are padded to this width, as in training.
+const MIN_WIDTH: usize = 320;
 /// Lines in one run of the network.
 const MAX_BATCH: usize = 8;
 /// Widest run, lines × pixels: bounds the memory that the answer takes (6,906 numbers per 8 pixels).
@@ -61,7 +63,10 @@ impl Recogniser {
         boxes: &[TextBox],
         options: &ReadOptions,
     ) -> Result<Vec<Word>, OcrError> {
-        let quads: Vec<Quad> = boxes.iter().map(|found| first_reading(&found.quad)).collect();
+        let quads: Vec<Quad> = boxes
+            .iter()
+            .map(|found| first_reading(&found.quad))
+            .collect();
         let readings = self.read(picture, &quads)?;
         let mut words: Vec<Word> = quads.iter().zip(readings).map(into_word).collect();
         if options.try_turned {
@@ -126,7 +131,7 @@ impl Recogniser {
     fn run(&self, lines: &[RgbImage]) -> Result<Vec<Reading>, OcrError> {
         let height = self.card.height as usize;
         let width = lines.iter().map(|line| line.width()).max().unwrap_or(1) as usize;
-        let width = width.max(min_width());
+        let width = width.max(MIN_WIDTH);
         let input = self.input(lines, width);
         let shape = [lines.len(), 3, height, width];
         let mut session = self.sessions.acquire();
@@ -166,10 +171,6 @@ impl Recogniser {
         }
         input
     }
-}
-
-fn min_width() -> usize {
-    std::env::var("OCR_MIN_WIDTH").ok().and_then(|v| v.parse().ok()).unwrap_or(320)
 }
 
 fn into_word((quad, reading): (&Quad, Reading)) -> Word {
@@ -216,11 +217,11 @@ fn batches(order: &[usize], widths: &[usize]) -> Vec<Range<usize>> {
     for end in 1..=order.len() {
         let full = end == order.len() || {
             let n = end + 1 - start;
-            let widest = widths[order[end]].max(min_width());
+            let widest = widths[order[end]].max(MIN_WIDTH);
             // A quarter more of padding costs as much as a run of its own.
             n > MAX_BATCH
                 || n * widest > MAX_BATCH_WIDTH
-                || 4 * widest > 5 * widths[order[start]].max(min_width())
+                || 4 * widest > 5 * widths[order[start]].max(MIN_WIDTH)
         };
         if full {
             batches.push(start..end);
@@ -262,4 +263,81 @@ fn best(step: &[f32]) -> (usize, f32) {
                 best
             }
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn characters() -> Vec<String> {
+        ["a", "b", " "].map(str::to_owned).to_vec()
+    }
+
+    /// Steps at which one class has the given probability and the others share the rest.
+    fn steps(best: &[(usize, f32)]) -> Vec<f32> {
+        best.iter()
+            .flat_map(|&(class, probability)| {
+                (0..4).map(move |i| {
+                    if i == class {
+                        probability
+                    } else {
+                        (1.0 - probability) / 3.0
+                    }
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn repeats_join_unless_a_blank_parts_them() {
+        struct Case(&'static [(usize, f32)], &'static str, f32);
+        for Case(best, text, confidence) in [
+            Case(&[(1, 0.9), (1, 0.8), (2, 0.7)], "ab", 0.8),
+            Case(&[(1, 0.9), (0, 0.9), (1, 0.7)], "aa", 0.8),
+            Case(&[(0, 0.9), (0, 0.9)], "", 0.0),
+            Case(&[(2, 1.0), (3, 1.0), (1, 1.0)], "b a", 1.0),
+            Case(&[], "", 0.0),
+        ] {
+            let reading = decode(&steps(best), &characters());
+            assert_eq!(reading.text, text);
+            assert!(
+                (reading.confidence - confidence).abs() < 1e-5,
+                "{reading:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn batches_hold_all_lines_once_and_stay_small() {
+        let widths: Vec<usize> = (0..40).map(|i| 30 + i * i * 2).collect();
+        let order: Vec<usize> = (0..40).collect();
+        let batches = batches(&order, &widths);
+        let covered: Vec<usize> = batches.iter().cloned().flatten().collect();
+        assert_eq!(covered, order);
+        for batch in batches {
+            let n = batch.len();
+            assert!(n <= MAX_BATCH && (n == 1 || n * widths[batch.end - 1] <= MAX_BATCH_WIDTH));
+        }
+    }
+
+    #[test]
+    fn tall_boxes_are_read_along_their_length() {
+        let quad = |w: f32, h: f32| [[0.0, 0.0], [w, 0.0], [w, h], [0.0, h]];
+        assert_eq!(first_reading(&quad(90.0, 20.0)), quad(90.0, 20.0));
+        assert_eq!(first_reading(&quad(20.0, 90.0))[0], [20.0, 0.0]);
+        assert_eq!(other_readings(&quad(20.0, 90.0), 1.0).len(), 1);
+        assert_eq!(other_readings(&quad(20.0, 40.0), 1.0).len(), 2);
+        assert_eq!(other_readings(&quad(90.0, 20.0), 0.5).len(), 1);
+        assert!(other_readings(&quad(90.0, 20.0), 0.9).is_empty());
+    }
+
+    #[test]
+    fn a_long_reading_beats_a_surer_stroke() {
+        let reading = |text: &str, confidence| Reading {
+            text: text.to_owned(),
+            confidence,
+        };
+        assert!(reading("Arla", 0.8).credibility() > reading("1", 0.99).credibility());
+        assert_eq!(reading("--", 1.0).credibility(), 0.0);
+    }
 }
