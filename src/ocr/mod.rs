@@ -1,1 +1,189 @@
-//! ocr
+//! Words in a picture: where text stands, and what it says.
+//!
+//! Two networks described by `models/ocr/card.toml`: a detector that gives a map of text (DB, Liao et
+//! al. 2020), and a recogniser that reads one line of it (CTC). This module knows nothing of brands:
+//! `matching::words` compares what is read with registered words.
+
+mod boxes;
+mod card;
+mod crop;
+mod detect;
+mod recognise;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use thiserror::Error;
+
+use crate::runtime::RuntimeError;
+use detect::Detector;
+use recognise::Recogniser;
+
+/// Why words could not be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OcrError {
+    /// A file of the model folder cannot be read.
+    #[error("reading {path}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The card is not what this program understands.
+    #[error("the model card {path} is not understood", path = path.display())]
+    BadCard {
+        /// The card.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A model file is not the one that its card describes.
+    #[error(
+        "{path} has sha256 {actual}, its card says {expected}: restore the file",
+        path = path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Hash in the card.
+        expected: String,
+        /// Hash of the file.
+        actual: String,
+    },
+    /// A network answered with another shape than its card promises.
+    #[error("the {network} answered with shape {actual:?}, expected {expected}")]
+    UnexpectedShape {
+        /// `detector` or `recogniser`.
+        network: &'static str,
+        /// What was expected, in words.
+        expected: String,
+        /// What came.
+        actual: Vec<usize>,
+    },
+    /// The network could not be loaded or run.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+impl From<ort::Error> for OcrError {
+    fn from(error: ort::Error) -> Self {
+        Self::Runtime(error.into())
+    }
+}
+
+/// A place that holds text, not read yet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TextBox {
+    /// Corners in pixels of the picture: top left, top right, bottom right, bottom left.
+    pub quad: [[f32; 2]; 4],
+    /// Mean probability of text inside, `0..=1`.
+    pub probability: f32,
+}
+
+/// One line of text as the recogniser reads it; may hold several words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Word {
+    /// What it says, as written (case, diacritics and punctuation kept).
+    pub text: String,
+    /// Mean probability of its characters, `0..=1`.
+    pub confidence: f32,
+    /// Corners in pixels of the picture, in reading order: the text runs from the first corner to the
+    /// second, and the fourth lies below the first.
+    pub quad: [[f32; 2]; 4],
+}
+
+/// How much effort reading takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReadOptions {
+    /// Longest side of the picture that the detector sees, pixels; larger pictures are scaled down.
+    pub max_side_px: u32,
+    /// Smaller pictures are enlarged to this longest side, at most twofold; 0 leaves them alone.
+    pub min_side_px: u32,
+    /// Lines that are read with less confidence are dropped.
+    pub min_confidence: f32,
+    /// Also try tall boxes turned the other way and unturned, and doubtful ones upside down.
+    pub try_turned: bool,
+    /// At most this many boxes are read, the largest first.
+    pub max_boxes: usize,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            max_side_px: 640,
+            min_side_px: 0,
+            min_confidence: 0.5,
+            try_turned: true,
+            max_boxes: 48,
+        }
+    }
+}
+
+/// Reads words; one for all threads.
+pub struct TextReader {
+    detector: Detector,
+    recogniser: Recogniser,
+    options: ReadOptions,
+}
+
+impl TextReader {
+    /// Loads the networks that `folder/card.toml` describes; `n_sessions` pictures are read at a time.
+    ///
+    /// # Errors
+    /// [`OcrError::Read`], [`OcrError::BadCard`], [`OcrError::Damaged`] for the files,
+    /// [`OcrError::Runtime`] when ONNX Runtime cannot load them.
+    pub fn open(folder: &Path, n_sessions: usize) -> Result<Self, OcrError> {
+        let model = card::load(folder)?;
+        Ok(Self {
+            detector: Detector::open(&model, n_sessions)?,
+            recogniser: Recogniser::open(model, n_sessions)?,
+            options: ReadOptions::default(),
+        })
+    }
+
+    /// The same reader with other options.
+    pub fn with_options(mut self, options: ReadOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The lines of text in `picture` (sRGB, upright), from top to bottom, then left to right.
+    ///
+    /// # Errors
+    /// [`OcrError::Runtime`], [`OcrError::UnexpectedShape`].
+    pub fn read(&self, picture: &RgbImage) -> Result<Vec<Word>, OcrError> {
+        let boxes = self.detect(picture)?;
+        self.recognise(picture, &boxes)
+    }
+
+    /// Where text stands, unread: the cheaper half of [`TextReader::read`].
+    ///
+    /// # Errors
+    /// [`OcrError::Runtime`], [`OcrError::UnexpectedShape`].
+    pub fn detect(&self, picture: &RgbImage) -> Result<Vec<TextBox>, OcrError> {
+        if picture.width() == 0 || picture.height() == 0 {
+            return Ok(Vec::new());
+        }
+        let mut boxes = self.detector.boxes(picture, &self.options)?;
+        if boxes.len() > self.options.max_boxes {
+            boxes.sort_by(|a, b| boxes::area(&b.quad).total_cmp(&boxes::area(&a.quad)));
+            boxes.truncate(self.options.max_boxes);
+            boxes::sort_for_reading(&mut boxes);
+        }
+        Ok(boxes)
+    }
+
+    /// What `boxes` of `picture` say; boxes that say nothing legible are left out.
+    ///
+    /// # Errors
+    /// [`OcrError::Runtime`], [`OcrError::UnexpectedShape`].
+    pub fn recognise(&self, picture: &RgbImage, boxes: &[TextBox]) -> Result<Vec<Word>, OcrError> {
+        self.recogniser.words(picture, boxes, &self.options)
+    }
+}
+
+#[cfg(test)]
+mod tests;

