@@ -128,11 +128,12 @@ impl SessionPool {
 }
 
 fn open_session(model: &[u8]) -> Result<Session, RuntimeError> {
+    // Each step's error carries the builder to go on with; only the cause is of use here.
     let builder = Session::builder(environment()?)?;
-    let mut builder = builder
+    let builder = builder
         .with_optimization_level(GraphOptimizationLevel::All)
-        .and_then(|b| b.with_intra_threads(1))
-        .and_then(|b| b.with_inter_threads(1))
         .map_err(ort::Error::<()>::from)?;
+    let builder = builder.with_intra_threads(1).map_err(ort::Error::<()>::from)?;
+    let mut builder = builder.with_inter_threads(1).map_err(ort::Error::<()>::from)?;
     Ok(builder.commit_from_memory(model)?)
 }
