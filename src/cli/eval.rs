@@ -1,6 +1,5 @@
 //! `touchstone eval`: the figures that the project is judged by.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -269,11 +268,3 @@ fn write_details(path: &Path, answered: &[Answered], by: EvalBy) -> anyhow::Resu
         .with_context(|| format!("writing {}", path.display()))
 }
 
-/// Photos by label, for messages.
-pub(super) fn count_by_kind(photos: &[LabelledPhoto]) -> BTreeMap<&str, usize> {
-    let mut counts = BTreeMap::new();
-    for photo in photos {
-        *counts.entry(photo.kind.as_str()).or_default() += 1;
-    }
-    counts
-}

@@ -9,7 +9,6 @@ use super::word_marks::FoundWord;
 use super::{Engine, EngineError, PhotoDescription};
 use crate::domain::{AssetId, Measurements, PictureId, Region};
 use crate::imaging::Picture;
-use crate::matching::hash::PictureHash;
 use crate::matching::margin::margins;
 
 /// Neighbours asked for per window: marks come in three versions, and two of one brand's marks must
@@ -107,8 +106,8 @@ impl Engine {
             if self.settings.stages.whole {
                 measure_whole(m, reference, description);
             }
-            if let (Some(mine), Some(theirs)) = (&description.hash, &reference.hash) {
-                let distance = mine.turned_distance(theirs) as f32;
+            if let Some(distance) = hash_distance(reference, description) {
+                let distance = distance as f32;
                 m.hash_distance = Some(m.hash_distance.map_or(distance, |d| d.min(distance)));
             }
             if self.settings.stages.windows
@@ -178,16 +177,21 @@ fn nearest_window(
         .max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
+/// Differing bits, best of the eight ways in which the photo may be turned or mirrored.
+fn hash_distance(reference: &Reference, description: &PhotoDescription) -> Option<u32> {
+    let hash = reference.hash.as_ref()?;
+    let turned = description.hashes.as_ref()?;
+    turned.iter().map(|mine| mine.distance(hash)).min()
+}
+
 fn hash_neighbours<'a>(
     registry: &'a Registry,
     description: &'a PhotoDescription,
 ) -> impl Iterator<Item = AssetId> + 'a {
-    let variants = description.hash.as_ref().map(PictureHash::turned);
-    registry.references().filter_map(move |reference| {
-        let (variants, hash) = (variants.as_ref()?, reference.hash.as_ref()?);
-        let distance = variants.iter().map(|v| v.distance(hash)).min()?;
-        (distance <= MAX_HASH_DISTANCE).then_some(reference.asset_id)
-    })
+    registry
+        .references()
+        .filter(|r| hash_distance(r, description).is_some_and(|d| d <= MAX_HASH_DISTANCE))
+        .map(|reference| reference.asset_id)
 }
 
 /// Looked for and not found is 0, not a missing number.

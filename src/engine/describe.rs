@@ -23,8 +23,9 @@ pub struct PhotoDescription {
     pub windows: Vec<(Region, Embedding)>,
     /// The whole photo.
     pub whole: Embedding,
-    /// Perceptual hash; `None` when the stage is off.
-    pub hash: Option<PictureHash>,
+    /// Perceptual hashes of the photo, and of what is inside an even border, each in eight flips and
+    /// turns; `None` when the stage is off.
+    pub hashes: Option<Vec<PictureHash>>,
     /// Words read in it; `None` when the stage is off.
     pub words: Option<Vec<Word>>,
     /// Local features, found when first asked for: only a few candidates need them.
@@ -54,15 +55,20 @@ impl Engine {
         Ok(PhotoDescription {
             windows,
             whole,
-            hash: self
-                .settings
-                .stages
-                .hash
-                .then(|| PictureHash::of(&photo.pixels)),
+            hashes: self.settings.stages.hash.then(|| hashes(&photo.pixels)),
             words,
             features: OnceLock::new(),
         })
     }
+}
+
+fn hashes(photo: &RgbImage) -> Vec<PictureHash> {
+    let mut hashes = PictureHash::variants(photo).to_vec();
+    let trimmed = imaging::trim(photo);
+    if trimmed.dimensions() != photo.dimensions() {
+        hashes.extend(PictureHash::variants(&trimmed));
+    }
+    hashes
 }
 
 /// Further versions in which a mark is registered, beside the one given: people print it white on

@@ -61,7 +61,7 @@ impl Engine {
             .par_iter()
             .map(|(name, bytes)| self.describe_reference(name, bytes, draft.kind))
             .collect::<Result<Vec<_>, _>>()?;
-        let registered = self.store.register(&draft, described)?;
+        let registered = self.store.register(&draft, &described)?;
         self.refresh()?;
         Ok(registered)
     }
@@ -112,7 +112,7 @@ impl Engine {
                 Err(failure) => report.failures.push(failure),
             }
         }
-        let answers = self.store.register_many(registrations)?;
+        let answers = self.store.register_many(&registrations)?;
         for (source, answer) in names.into_iter().zip(answers) {
             match answer {
                 Ok(registered) => report.count(&registered),
@@ -178,7 +178,7 @@ impl Engine {
             bytes: bytes.to_vec(),
             width: picture.original_size[0],
             height: picture.original_size[1],
-            hash: PictureHash::of(&picture.pixels).to_bytes().to_vec(),
+            hash: PictureHash::of(&picture.pixels).as_bytes().to_vec(),
             descriptors: self.descriptors(&picture, kind)?,
             features: vec![Features {
                 kind: FEATURES_KIND.to_owned(),
@@ -288,7 +288,7 @@ impl Engine {
     /// # Errors
     /// Those of the store.
     pub fn n_registered(&self, bytes: &[u8]) -> Result<usize, EngineError> {
-        Ok(self.store.pictures_with(FileDigest::of(bytes))?.len())
+        Ok(self.store.pictures_with(&FileDigest::of(bytes))?.len())
     }
 }
 

@@ -1,1 +1,53 @@
-//! index
+//! Nearest neighbours among embeddings.
+//!
+//! [`LiveIndex`] is what to use: exact while that is quicker, a graph beyond. It knows vectors under
+//! entry numbers and nothing of what they describe. Nothing here is the truth: any index can be made
+//! anew from the registry. Distances stay in this folder; similarities come out of it.
+
+mod builder;
+mod error;
+mod exact;
+mod graph;
+mod kernel;
+mod live;
+mod saved;
+mod vectors;
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Similarity;
+
+pub use error::IndexError;
+pub use exact::ExactIndex;
+pub use graph::{DEFAULT_EF, GraphIndex};
+pub use live::{EXACT_LIMIT, LiveIndex};
+
+/// Under what number a vector is kept; what it stands for is the caller's matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EntryId(pub u64);
+
+/// A vector near a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbour {
+    /// Which vector.
+    pub entry: EntryId,
+    /// How near, from the `f32` vectors.
+    pub similarity: Similarity,
+}
+
+impl Neighbour {
+    /// More similar first, the smaller entry first among equals.
+    fn best_first(&self, other: &Self) -> Ordering {
+        let by_similarity = other.similarity.0.total_cmp(&self.similarity.0);
+        by_similarity.then(self.entry.cmp(&other.entry))
+    }
+}
+
+/// Which entries may be answered.
+pub type Allow<'a> = &'a (dyn Fn(EntryId) -> bool + Sync);

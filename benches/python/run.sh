@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Measures touchstone beside the Python way on the same photos with the same network, in one run:
+#   run.sh embed   milliseconds a photo from file to vectors, one thread
+#   run.sh scan    photos a second from file to verdict
+# Ends with one line of JSON. The Python packages go into benches/data/venv.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+what=${1:?embed or scan}
+venv=benches/data/venv
+if ! [ -e $venv/ready ]; then
+    rm -rf $venv && mkdir -p benches/data
+    python3 -m venv $venv || { echo "bench: install venv with 'apt-get install python3-venv'" >&2; exit 2; }
+    $venv/bin/pip install --quiet --disable-pip-version-check -r benches/python/requirements.txt
+    touch $venv/ready
+fi
+exec $venv/bin/python benches/python/compare.py "$what"

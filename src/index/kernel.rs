@@ -1,0 +1,331 @@
+//! Scalar products of 8-bit codes, in the widest instructions that the processor has.
+//!
+//! A row of codes is padded with zeros to a multiple of [`ROW_ALIGN`] bytes. All kernels give the
+//! same integers; tests hold them to that.
+
+/// Rows of codes are a multiple of this many bytes long: one AVX-512 register.
+pub(super) const ROW_ALIGN: usize = 64;
+
+/// A query's codes in the forms that kernels want.
+pub(super) struct QueryCodes {
+    /// The codes, padded with zeros, shape `[stride]`, `-127..=127`.
+    signed: Vec<i8>,
+    /// The same plus 128: `vpdpbusd` multiplies an unsigned with a signed operand.
+    biased: Vec<u8>,
+}
+
+impl QueryCodes {
+    pub(super) fn new(signed: Vec<i8>) -> Self {
+        let biased = signed.iter().map(|&c| (c as u8) ^ 0x80).collect();
+        Self { signed, biased }
+    }
+}
+
+/// Rows of codes, one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    /// Shape `[n, stride]`.
+    pub(super) codes: &'a [i8],
+    /// Sum of each row, shape `[n]`.
+    pub(super) sums: &'a [i32],
+    /// Bytes in a row, a multiple of [`ROW_ALIGN`].
+    pub(super) stride: usize,
+}
+
+impl<'a> Rows<'a> {
+    #[inline]
+    fn row(&self, slot: usize) -> &'a [i8] {
+        &self.codes[slot * self.stride..][..self.stride]
+    }
+}
+
+/// Which instructions to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kernel {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+}
+
+impl Kernel {
+    /// The best that this processor has.
+    pub(super) fn detect() -> Self {
+        Self::available().pop().unwrap_or(Self::Portable)
+    }
+
+    /// All that this processor has, the best last.
+    fn available() -> Vec<Self> {
+        let mut kernels = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                kernels.push(Self::Avx2);
+            }
+            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni") {
+                kernels.push(Self::Avx512Vnni);
+            }
+        }
+        kernels
+    }
+
+    /// Products of the query with the rows from `first` on, one for each place in `out`.
+    #[inline]
+    pub(super) fn scan(self, query: &QueryCodes, rows: Rows<'_>, first: usize, out: &mut [i32]) {
+        match self {
+            Self::Portable => portable::scan(query, rows, first, out),
+            // SAFETY: made only by `available`, which found the features.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { avx2::scan(query, rows, first, out) },
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => unsafe { avx512::scan(query, rows, first, out) },
+        }
+    }
+
+    /// Products of the query with the rows at `slots`, shape of both `[n]`.
+    #[inline]
+    pub(super) fn gather(
+        self,
+        query: &QueryCodes,
+        rows: Rows<'_>,
+        slots: &[u32],
+        out: &mut Vec<i32>,
+    ) {
+        out.clear();
+        match self {
+            Self::Portable => portable::gather(query, rows, slots, out),
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { avx2::gather(query, rows, slots, out) },
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => unsafe { avx512::gather(query, rows, slots, out) },
+        }
+    }
+
+    /// Product of two rows.
+    #[inline]
+    pub(super) fn pair(self, rows: Rows<'_>, a: usize, b: usize) -> i32 {
+        let (a, b) = (rows.row(a), rows.row(b));
+        match self {
+            Self::Portable => portable::product(a, b),
+            // SAFETY: as in `scan`.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { avx2::product(a, b) },
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => unsafe { avx512::product(a, b) },
+        }
+    }
+}
+
+/// The loops around one product; they must carry the same features for it to be inlined.
+macro_rules! loops {
+    ($product:ident $(, #[$features:meta])?) => {
+        $(#[$features])?
+        pub(super) fn scan(query: &QueryCodes, rows: Rows<'_>, first: usize, out: &mut [i32]) {
+            for (slot, out) in (first..).zip(out) {
+                *out = $product(query, rows.row(slot), rows.sums[slot]);
+            }
+        }
+
+        $(#[$features])?
+        pub(super) fn gather(
+            query: &QueryCodes,
+            rows: Rows<'_>,
+            slots: &[u32],
+            out: &mut Vec<i32>,
+        ) {
+            for &slot in slots {
+                let slot = slot as usize;
+                out.push($product(query, rows.row(slot), rows.sums[slot]));
+            }
+        }
+    };
+}
+
+mod portable {
+    use super::{QueryCodes, Rows};
+
+    pub(super) fn product(a: &[i8], b: &[i8]) -> i32 {
+        a.iter()
+            .zip(b)
+            .map(|(&a, &b)| i32::from(a) * i32::from(b))
+            .sum()
+    }
+
+    fn with_query(query: &QueryCodes, row: &[i8], _row_sum: i32) -> i32 {
+        product(&query.signed, row)
+    }
+
+    loops!(with_query);
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    use super::{QueryCodes, Rows};
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn product(a: &[i8], b: &[i8]) -> i32 {
+        let (a, _) = a.as_chunks::<16>();
+        let (b, _) = b.as_chunks::<16>();
+        let mut sum = _mm256_setzero_si256();
+        for (a, b) in a.iter().zip(b) {
+            // SAFETY: both are 16 bytes long, and the loads need no alignment.
+            let (a, b) = unsafe {
+                (
+                    _mm_loadu_si128(a.as_ptr().cast()),
+                    _mm_loadu_si128(b.as_ptr().cast()),
+                )
+            };
+            let products = _mm256_madd_epi16(_mm256_cvtepi8_epi16(a), _mm256_cvtepi8_epi16(b));
+            sum = _mm256_add_epi32(sum, products);
+        }
+        let sum = _mm_add_epi32(
+            _mm256_castsi256_si128(sum),
+            _mm256_extracti128_si256::<1>(sum),
+        );
+        let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b01_00_11_10>(sum));
+        let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b10_11_00_01>(sum));
+        _mm_cvtsi128_si32(sum)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn with_query(query: &QueryCodes, row: &[i8], _row_sum: i32) -> i32 {
+        product(&query.signed, row)
+    }
+
+    loops!(with_query, #[target_feature(enable = "avx2")]);
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::*;
+
+    use super::{QueryCodes, Rows};
+
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512vnni")]
+    pub(super) fn product(a: &[i8], b: &[i8]) -> i32 {
+        let (a, _) = a.as_chunks::<32>();
+        let (b, _) = b.as_chunks::<32>();
+        let mut sum = _mm512_setzero_si512();
+        for (a, b) in a.iter().zip(b) {
+            // SAFETY: both are 32 bytes long, and the loads need no alignment.
+            let (a, b) = unsafe {
+                (
+                    _mm256_loadu_si256(a.as_ptr().cast()),
+                    _mm256_loadu_si256(b.as_ptr().cast()),
+                )
+            };
+            sum = _mm512_dpwssd_epi32(sum, _mm512_cvtepi8_epi16(a), _mm512_cvtepi8_epi16(b));
+        }
+        _mm512_reduce_add_epi32(sum)
+    }
+
+    /// With the query's codes raised by 128, which adds 128 times the row's sum to the product.
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512vnni")]
+    fn with_query(query: &QueryCodes, row: &[i8], row_sum: i32) -> i32 {
+        let (query, _) = query.biased.as_chunks::<64>();
+        let (row, _) = row.as_chunks::<64>();
+        let mut sum = _mm512_setzero_si512();
+        for (q, r) in query.iter().zip(row) {
+            // SAFETY: both are 64 bytes long, and the loads need no alignment.
+            let (q, r) = unsafe {
+                (
+                    _mm512_loadu_si512(q.as_ptr().cast()),
+                    _mm512_loadu_si512(r.as_ptr().cast()),
+                )
+            };
+            sum = _mm512_dpbusd_epi32(sum, q, r);
+        }
+        _mm512_reduce_add_epi32(sum) - 128 * row_sum
+    }
+
+    loops!(with_query, #[target_feature(enable = "avx512bw,avx512vnni")]);
+}
+
+/// Asks for a row ahead of its use.
+#[inline]
+pub(super) fn prefetch(rows: Rows<'_>, slot: u32) {
+    #[cfg(target_arch = "x86_64")]
+    for line in rows.row(slot as usize).chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (rows, slot);
+}
+
+/// Scalar product of two vectors of equal length, summed in sixteen lanes: the same number on every
+/// machine, and quick without special instructions.
+pub(super) fn product_f32(a: &[f32], b: &[f32]) -> f32 {
+    let (a_chunks, a_rest) = a.as_chunks::<16>();
+    let (b_chunks, b_rest) = b.as_chunks::<16>();
+    let mut lanes = [0f32; 16];
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..16 {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn all_kernels_agree(
+            n_chunks in 1usize..6,
+            seed in prop::collection::vec(-127i8..=127, 64 * 5 * 4),
+        ) {
+            let stride = n_chunks * ROW_ALIGN;
+            let query = QueryCodes::new(seed[..stride].to_vec());
+            let codes = &seed[..stride * 3];
+            let sums: Vec<i32> = codes
+                .chunks(stride)
+                .map(|row| row.iter().map(|&c| i32::from(c)).sum())
+                .collect();
+            let rows = Rows { codes, sums: &sums, stride };
+            let truth: Vec<i32> = codes
+                .chunks(stride)
+                .map(|row| portable::product(&query.signed, row))
+                .collect();
+            for kernel in Kernel::available() {
+                let mut scanned = vec![0; 3];
+                kernel.scan(&query, rows, 0, &mut scanned);
+                prop_assert_eq!(&scanned, &truth, "{:?}", kernel);
+                let mut gathered = Vec::new();
+                kernel.gather(&query, rows, &[2, 0], &mut gathered);
+                prop_assert_eq!(&gathered, &[truth[2], truth[0]], "{:?}", kernel);
+                // The query is the first row.
+                prop_assert_eq!(kernel.pair(rows, 0, 1), truth[1], "{:?}", kernel);
+            }
+        }
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        let (codes, sums) = (vec![-127i8; 4096], vec![-127 * 4096]);
+        let rows = Rows {
+            codes: &codes,
+            sums: &sums,
+            stride: 4096,
+        };
+        let query = QueryCodes::new(vec![-127; 4096]);
+        for kernel in Kernel::available() {
+            let mut out = [0];
+            kernel.scan(&query, rows, 0, &mut out);
+            assert_eq!(out, [127 * 127 * 4096], "{kernel:?}");
+        }
+    }
+}

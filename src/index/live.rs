@@ -1,0 +1,305 @@
+//! The index that the engine uses: searched and changed at the same time.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread;
+
+use super::{Allow, DEFAULT_EF, EntryId, ExactIndex, GraphIndex, IndexError, Neighbour, saved};
+use crate::domain::Embedding;
+
+/// Up to so many vectors all are looked at; a graph takes over beyond. For the 65 windows of a photo
+/// one pass over 50,000 vectors costs about what 65 walks do, and finds everything
+/// (`benches/search.rs`).
+pub const EXACT_LIMIT: usize = 50_000;
+
+/// Vectors that have come since the graph was built are looked at one by one until they are this
+/// share of it, one in so many.
+const GROWTH_SHARE: usize = 8;
+
+/// Nearest neighbours among vectors that come and go.
+///
+/// Searches run side by side; an insertion or removal is seen by every search that starts after it.
+/// Where there are more than [`EXACT_LIMIT`] vectors, a graph is built in the background; until it
+/// stands, and for what has come since, all vectors are looked at.
+#[derive(Clone)]
+pub struct LiveIndex {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    parts: RwLock<Parts>,
+    /// Held while a graph is built.
+    building: Mutex<()>,
+    /// Whether a thread is building, or about to.
+    has_builder: AtomicBool,
+}
+
+struct Parts {
+    graph: Option<GraphIndex>,
+    /// What the graph does not hold.
+    recent: ExactIndex,
+    /// While a graph is built: the entries that changed since the vectors for it were copied.
+    touched: Option<HashSet<EntryId>>,
+    exact_limit: usize,
+}
+
+impl LiveIndex {
+    /// An empty index for vectors of `dim` numbers.
+    pub fn new(dim: usize) -> Self {
+        Self::with(dim, None, EXACT_LIMIT)
+    }
+
+    /// One with another limit than [`EXACT_LIMIT`].
+    #[cfg(test)]
+    pub(super) fn with_limit(dim: usize, exact_limit: usize) -> Self {
+        Self::with(dim, None, exact_limit)
+    }
+
+    /// The index that was saved in `folder` under `stamp`. It holds what was in the graph then: insert
+    /// every vector of the registry (those that are there already cost next to nothing), and
+    /// [`retain`](Self::retain) only those.
+    ///
+    /// # Errors
+    /// [`IndexError::NotSaved`], [`IndexError::Stale`], [`IndexError::Damaged`], [`IndexError::Io`]:
+    /// whichever it is, begin with [`new`](Self::new) and insert everything.
+    pub fn open(dim: usize, folder: &Path, stamp: &str) -> Result<Self, IndexError> {
+        let graph = saved::load(folder, stamp)?;
+        match graph.dim() == dim {
+            true => Ok(Self::with(dim, Some(graph), EXACT_LIMIT)),
+            false => Err(IndexError::Dimension {
+                expected: dim,
+                actual: graph.dim(),
+            }),
+        }
+    }
+
+    fn with(dim: usize, graph: Option<GraphIndex>, exact_limit: usize) -> Self {
+        let parts = Parts {
+            graph,
+            recent: ExactIndex::new(dim),
+            touched: None,
+            exact_limit,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                parts: RwLock::new(parts),
+                building: Mutex::default(),
+                has_builder: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Saves the graph in `folder`, in place of the one saved there before, under a `stamp` that says
+    /// which registry and model it is of. `false`: there is no graph, and nothing worth saving.
+    /// Insertions wait meanwhile.
+    ///
+    /// # Errors
+    /// [`IndexError::Io`]; what was saved before then still stands.
+    pub fn save(&self, folder: &Path, stamp: &str) -> Result<bool, IndexError> {
+        match &self.shared.read().graph {
+            Some(graph) => saved::save(graph, folder, stamp).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Numbers in a vector.
+    pub fn dim(&self) -> usize {
+        self.shared.read().recent.dim()
+    }
+
+    /// Vectors held.
+    pub fn len(&self) -> usize {
+        let parts = self.shared.read();
+        parts.recent.len() + parts.graph.as_ref().map_or(0, GraphIndex::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether a graph is in use.
+    pub fn has_graph(&self) -> bool {
+        self.shared.read().graph.is_some()
+    }
+
+    /// Adds a vector, in place of the one that `entry` had.
+    ///
+    /// # Errors
+    /// [`IndexError::Dimension`].
+    pub fn insert(&self, entry: EntryId, embedding: &Embedding) -> Result<(), IndexError> {
+        let is_due = {
+            let mut parts = self.shared.write();
+            parts.insert(entry, embedding)?;
+            parts.is_graph_due()
+        };
+        if is_due {
+            self.build_in_background();
+        }
+        Ok(())
+    }
+
+    /// Takes a vector out; `false` if there was none.
+    pub fn remove(&self, entry: EntryId) -> bool {
+        self.shared.write().remove(entry)
+    }
+
+    /// Takes out every vector whose entry `keep` refuses.
+    pub fn retain(&self, keep: impl Fn(EntryId) -> bool) {
+        let mut parts = self.shared.write();
+        let refused: Vec<_> = parts
+            .iter()
+            .map(|(entry, _)| entry)
+            .filter(|&entry| !keep(entry))
+            .collect();
+        for entry in refused {
+            parts.remove(entry);
+        }
+    }
+
+    /// The `k` nearest of each query, best first, the smaller entry first among equals, among the
+    /// entries that `allow` lets through; shape of the answer `[n_queries, ≤ k]`. Exact up to
+    /// [`EXACT_LIMIT`] vectors, nearly so beyond.
+    ///
+    /// `allow` must not change this index.
+    ///
+    /// # Errors
+    /// [`IndexError::Dimension`].
+    pub fn search_many(
+        &self,
+        queries: &[Embedding],
+        k: usize,
+        allow: Option<Allow<'_>>,
+    ) -> Result<Vec<Vec<Neighbour>>, IndexError> {
+        let parts = self.shared.read();
+        let mut answers = parts.recent.search_many(queries, k, allow)?;
+        if let Some(graph) = &parts.graph {
+            let further = graph.search_many(queries, k, DEFAULT_EF, allow)?;
+            for (answer, further) in answers.iter_mut().zip(further) {
+                answer.extend(further);
+                answer.sort_unstable_by(Neighbour::best_first);
+                answer.truncate(k);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Returns when the graph holds what it should: at once for few vectors, after minutes for many.
+    /// Nobody has to call this.
+    pub fn settle(&self) {
+        self.shared.build_while_due();
+    }
+
+    fn build_in_background(&self) {
+        if self.shared.has_builder.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        thread::spawn(move || {
+            loop {
+                shared.build_while_due();
+                shared.has_builder.store(false, Ordering::Release);
+                // An insertion may have come between and have relied on this thread.
+                let is_due = shared.read().is_graph_due();
+                if !is_due || shared.has_builder.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl Shared {
+    // A panic under a lock can only be a vector half inserted, which no search reaches.
+    fn read(&self) -> RwLockReadGuard<'_, Parts> {
+        self.parts.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Parts> {
+        self.parts.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn build_while_due(&self) {
+        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.read().is_graph_due() {
+            self.build();
+        }
+    }
+
+    /// Builds a graph of all vectors, without a lock while it does.
+    fn build(&self) {
+        self.write().touched = Some(HashSet::new());
+        let copied = {
+            let parts = self.read();
+            let mut copied = ExactIndex::new(parts.recent.dim());
+            for (entry, values) in parts.iter() {
+                copied.push(entry, values);
+            }
+            copied
+        };
+        let mut graph = GraphIndex::build(copied);
+        let mut parts = self.write();
+        let touched = parts.touched.take().unwrap_or_default();
+        let mut recent = ExactIndex::new(graph.dim());
+        for &entry in &touched {
+            graph.remove(entry);
+            if let Some(values) = parts.recent.values(entry) {
+                recent.push(entry, values);
+            }
+        }
+        let old = (
+            parts.graph.replace(graph),
+            std::mem::replace(&mut parts.recent, recent),
+        );
+        // Freeing a large graph takes a while, and nobody has to wait for it.
+        drop(parts);
+        drop(old);
+    }
+}
+
+impl Parts {
+    fn iter(&self) -> impl Iterator<Item = (EntryId, &[f32])> {
+        let old = self.graph.iter().flat_map(GraphIndex::iter);
+        old.chain(self.recent.iter())
+    }
+
+    fn insert(&mut self, entry: EntryId, embedding: &Embedding) -> Result<(), IndexError> {
+        let known = self.recent.values(entry);
+        let known = known.or_else(|| self.graph.as_ref()?.values(entry));
+        if known == Some(embedding.as_slice()) {
+            return Ok(());
+        }
+        self.recent.insert(entry, embedding)?;
+        if let Some(graph) = &mut self.graph {
+            graph.remove(entry);
+        }
+        self.touch(entry);
+        Ok(())
+    }
+
+    fn remove(&mut self, entry: EntryId) -> bool {
+        let was_recent = self.recent.remove(entry);
+        let was_old = self.graph.as_mut().is_some_and(|graph| graph.remove(entry));
+        self.touch(entry);
+        was_recent || was_old
+    }
+
+    fn touch(&mut self, entry: EntryId) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(entry);
+        }
+    }
+
+    fn is_graph_due(&self) -> bool {
+        let n_recent = self.recent.len();
+        match &self.graph {
+            None => n_recent > self.exact_limit,
+            Some(graph) => {
+                let n_settled = graph.len().max(self.exact_limit);
+                n_recent > n_settled / GROWTH_SHARE || graph.n_dead() > n_settled
+            }
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! Every index against the plain comparison of everything with everything.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::{fs, thread};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::Embedding;
+
+/// A small generator of its own, so that figures do not move when a crate changes its.
+struct Random(u64);
+
+impl Random {
+    /// Roughly normal, mean 0, deviation 1.
+    fn normal(&mut self) -> f32 {
+        let sum: f32 = (0..12).map(|_| self.uniform()).sum();
+        sum - 6.0
+    }
+
+    /// `0..1`.
+    fn uniform(&mut self) -> f32 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) as f32 / (1 << 24) as f32
+    }
+}
+
+fn embedding(values: Vec<f32>) -> Embedding {
+    Embedding::new(values).expect("a direction")
+}
+
+/// Vectors around centres, as descriptors are.
+fn clustered(n: usize, dim: usize, seed: u64) -> Vec<Embedding> {
+    let mut random = Random(seed);
+    let centres: Vec<Vec<f32>> = (0..n / 20 + 1)
+        .map(|_| (0..dim).map(|_| random.normal()).collect())
+        .collect();
+    let mut around = |i: usize| {
+        let centre = &centres[i % centres.len()];
+        embedding(centre.iter().map(|c| c + 0.6 * random.normal()).collect())
+    };
+    (0..n).map(&mut around).collect()
+}
+
+fn exact(vectors: &[Embedding]) -> ExactIndex {
+    let mut index = ExactIndex::new(vectors[0].dim());
+    for (entry, vector) in (0..).zip(vectors) {
+        index.insert(EntryId(entry), vector).unwrap();
+    }
+    index
+}
+
+type Truth = BTreeMap<u64, Embedding>;
+
+/// The `k` nearest by the domain's own cosine.
+fn nearest(truth: &Truth, query: &Embedding, k: usize) -> Vec<(f32, u64)> {
+    let mut all: Vec<_> = truth
+        .iter()
+        .map(|(&entry, vector)| (query.similarity(vector).unwrap().0, entry))
+        .collect();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    all.truncate(k);
+    all
+}
+
+/// Every place holds as near a vector as the truth has there, correctly measured.
+fn assert_nearest(answer: &[Neighbour], truth: &Truth, query: &Embedding, k: usize) {
+    let expected = nearest(truth, query, k);
+    assert_eq!(answer.len(), expected.len());
+    for (neighbour, (cosine, _)) in answer.iter().zip(&expected) {
+        let own = query.similarity(&truth[&neighbour.entry.0]).unwrap().0;
+        assert!((neighbour.similarity.0 - own).abs() < 1e-5);
+        assert!((own - cosine).abs() < 1e-5, "{own} where {cosine} is");
+    }
+    assert!(answer.is_sorted_by(|a, b| a.best_first(b).is_lt()));
+}
+
+fn recall(answers: &[Vec<Neighbour>], truth: &Truth, queries: &[Embedding], k: usize) -> f64 {
+    let mut n_found = 0;
+    for (answer, query) in answers.iter().zip(queries) {
+        let found: HashSet<u64> = answer.iter().map(|n| n.entry.0).collect();
+        let expected = nearest(truth, query, k);
+        n_found += expected
+            .iter()
+            .filter(|(_, entry)| found.contains(entry))
+            .count();
+    }
+    n_found as f64 / (queries.len() * k) as f64
+}
+
+fn truth_of(vectors: &[Embedding]) -> Truth {
+    (0..).zip(vectors.iter().cloned()).collect()
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Insert(u64, u64),
+    Remove(u64),
+    Settle,
+    Search(u64, usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        12 => (0u64..60, 0u64..40).prop_map(|(entry, seed)| Step::Insert(entry, seed)),
+        4 => (0u64..60).prop_map(Step::Remove),
+        1 => Just(Step::Settle),
+        3 => (0u64..40, 0usize..8).prop_map(|(seed, k)| Step::Search(seed, k)),
+    ];
+    prop::collection::vec(step, 1..120)
+}
+
+/// Few seeds, so that equal vectors under several entries are common.
+fn seeded(seed: u64, dim: usize) -> Embedding {
+    let mut random = Random(seed + 1);
+    embedding((0..dim).map(|_| random.normal()).collect())
+}
+
+proptest! {
+    #[test]
+    fn any_history_leaves_the_true_neighbours(
+        steps in steps(),
+        dim in prop::sample::select(vec![3usize, 64, 70]),
+    ) {
+        let mut truth = Truth::new();
+        let mut exact = ExactIndex::new(dim);
+        let live = LiveIndex::with_limit(dim, 20);
+        for step in steps {
+            match step {
+                Step::Insert(entry, seed) => {
+                    let vector = seeded(seed, dim);
+                    exact.insert(EntryId(entry), &vector).unwrap();
+                    live.insert(EntryId(entry), &vector).unwrap();
+                    truth.insert(entry, vector);
+                }
+                Step::Remove(entry) => {
+                    let was_there = truth.remove(&entry).is_some();
+                    prop_assert_eq!(exact.remove(EntryId(entry)), was_there);
+                    prop_assert_eq!(live.remove(EntryId(entry)), was_there);
+                }
+                Step::Settle => live.settle(),
+                Step::Search(seed, k) => {
+                    let query = seeded(seed, dim);
+                    assert_nearest(&exact.search(&query, k).unwrap(), &truth, &query, k);
+                    // So few vectors that every walk ends in a scan: nothing may be missed.
+                    let found = live.search_many(std::slice::from_ref(&query), k, None).unwrap();
+                    assert_nearest(&found[0], &truth, &query, k);
+                }
+            }
+            prop_assert_eq!(exact.len(), truth.len());
+            prop_assert_eq!(live.len(), truth.len());
+        }
+    }
+
+    #[test]
+    fn many_queries_are_answered_as_each_alone(n in 1usize..200, n_queries in 0usize..9) {
+        let vectors = clustered(n, 32, 5);
+        let index = exact(&vectors);
+        let queries = clustered(n_queries + 1, 32, 6);
+        let together = index.search_many(&queries, 5, None).unwrap();
+        for (query, answer) in queries.iter().zip(together) {
+            prop_assert_eq!(index.search(query, 5).unwrap(), answer);
+        }
+    }
+}
+
+#[test]
+fn codes_and_reranking_find_what_f32_finds() {
+    let mut vectors = clustered(3_200, 256, 1);
+    let queries = vectors.split_off(3_000);
+    let answers = exact(&vectors).search_many(&queries, 10, None).unwrap();
+    let recall = recall(&answers, &truth_of(&vectors), &queries, 10);
+    assert!(recall >= 0.999, "recall@10 {recall}");
+}
+
+#[test]
+fn the_graph_finds_nearly_all_in_a_short_walk() {
+    let mut vectors = clustered(6_100, 48, 2);
+    let queries = vectors.split_off(6_000);
+    let mut graph = GraphIndex::build(exact(&vectors));
+    let mut truth = truth_of(&vectors);
+    let found = |graph: &GraphIndex, allow| graph.search_many(&queries, 5, 32, allow).unwrap();
+    let all = recall(&found(&graph, None), &truth, &queries, 5);
+    assert!(all >= 0.98, "recall@5 {all}");
+
+    for entry in (0..6_000).step_by(3) {
+        assert!(graph.remove(EntryId(entry)));
+        truth.remove(&entry);
+    }
+    assert_eq!((graph.len(), graph.n_dead()), (4_000, 2_000));
+    let rest = recall(&found(&graph, None), &truth, &queries, 5);
+    assert!(rest >= 0.98, "recall@5 after removals {rest}");
+
+    let few = |entry: EntryId| entry.0.is_multiple_of(500);
+    truth.retain(|&entry, _| few(EntryId(entry)));
+    for (answer, query) in found(&graph, Some(&few)).iter().zip(&queries) {
+        assert_nearest(answer, &truth, query, 5);
+    }
+}
+
+#[test]
+fn every_vector_can_be_walked_to_even_among_copies() {
+    let mut vectors = clustered(600, 16, 4);
+    vectors.extend(vec![vectors[0].clone(); 400]);
+    vectors.extend(vec![vectors[1].clone(); 400]);
+    let graph = GraphIndex::build(exact(&vectors)).graph;
+    let mut is_reached = vec![false; vectors.len()];
+    let mut waiting = vec![graph.entry_slot];
+    while let Some(slot) = waiting.pop() {
+        if !std::mem::replace(&mut is_reached[slot as usize], true) {
+            waiting.extend_from_slice(graph.base.list(slot as usize));
+        }
+    }
+    assert!(is_reached.iter().all(|&is_reached| is_reached));
+}
+
+#[test]
+fn another_dimension_is_an_error_everywhere() {
+    let vectors = clustered(10, 8, 1);
+    let short = embedding(vec![1.0; 7]);
+    let is_refused = |error: IndexError| {
+        matches!(
+            error,
+            IndexError::Dimension {
+                expected: 8,
+                actual: 7
+            }
+        )
+    };
+    let mut index = exact(&vectors);
+    assert!(is_refused(index.insert(EntryId(1), &short).unwrap_err()));
+    assert_eq!(index.len(), 10, "the old vector stays");
+    assert!(is_refused(index.search(&short, 1).unwrap_err()));
+    let live = LiveIndex::new(8);
+    assert!(is_refused(live.insert(EntryId(1), &short).unwrap_err()));
+    let queries = [vectors[0].clone(), short.clone()];
+    assert!(is_refused(live.search_many(&queries, 1, None).unwrap_err()));
+    let graph = GraphIndex::build(index);
+    assert!(is_refused(
+        graph.search_many(&[short], 1, 1, None).unwrap_err()
+    ));
+}
+
+#[test]
+fn empty_indexes_answer_with_nothing() {
+    let query = embedding(vec![1.0, 2.0]);
+    let queries = std::slice::from_ref(&query);
+    assert_eq!(ExactIndex::new(2).search(&query, 3).unwrap(), []);
+    let graph = GraphIndex::build(ExactIndex::new(2));
+    assert_eq!(graph.search_many(queries, 3, 9, None).unwrap(), [vec![]]);
+    let live = LiveIndex::new(2);
+    assert_eq!(live.search_many(queries, 3, None).unwrap(), [vec![]]);
+    live.insert(EntryId(1), &query).unwrap();
+    assert_eq!(live.search_many(queries, 0, None).unwrap(), [vec![]]);
+    assert!(live.remove(EntryId(1)) && live.is_empty());
+}
+
+#[test]
+fn searches_and_changes_go_side_by_side() {
+    let mut vectors = clustered(1_250, 24, 7);
+    let queries = vectors.split_off(1_200);
+    let live = LiveIndex::with_limit(24, 200);
+    thread::scope(|scope| {
+        for part in 0..2 {
+            let (live, vectors) = (&live, &vectors);
+            scope.spawn(move || {
+                for at in (part..vectors.len()).step_by(2) {
+                    let entry = EntryId(at as u64);
+                    live.insert(entry, &vectors[at]).unwrap();
+                    let found = live.search_many(&vectors[at..=at], 1, None).unwrap();
+                    assert_eq!(found[0][0].entry, entry, "inserted is found at once");
+                    if at % 3 == 0 {
+                        assert!(live.remove(entry));
+                        let found = live.search_many(&vectors[at..=at], 1, None).unwrap();
+                        assert!(found[0].first().is_none_or(|n| n.entry != entry));
+                    }
+                }
+            });
+        }
+    });
+    live.settle();
+    assert!(live.has_graph());
+    let mut truth = truth_of(&vectors);
+    truth.retain(|entry, _| entry % 3 != 0);
+    assert_eq!(live.len(), truth.len());
+    let answers = live.search_many(&queries, 5, None).unwrap();
+    assert!(recall(&answers, &truth, &queries, 5) > 0.98);
+}
+
+/// A saved graph of 300 vectors with every fifth removed, and where its file is.
+fn saved_graph(folder: &Path) -> (LiveIndex, PathBuf) {
+    let live = LiveIndex::with_limit(12, 200);
+    for (entry, vector) in (0..).zip(clustered(300, 12, 9)) {
+        live.insert(EntryId(entry), &vector).unwrap();
+    }
+    live.settle();
+    // More could still be among the recent ones, which are not saved.
+    live.retain(|entry| entry.0 % 5 != 0);
+    assert!(live.save(folder, "a registry").unwrap());
+    let file = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("graph.bin"))
+        .find(|path| path.exists());
+    (live, file.expect("the graph's file"))
+}
+
+fn open(folder: &Path) -> Result<LiveIndex, IndexError> {
+    LiveIndex::open(12, folder, "a registry")
+}
+
+#[test]
+fn a_saved_graph_and_the_registry_make_the_same_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let (live, _) = saved_graph(folder.path());
+    let opened = open(folder.path()).unwrap();
+    assert!(opened.has_graph());
+    let vectors = clustered(300, 12, 9);
+    for (entry, vector) in (0..).zip(&vectors).filter(|(entry, _)| entry % 5 != 0) {
+        opened.insert(EntryId(entry), vector).unwrap();
+    }
+    assert_eq!(opened.len(), live.len());
+    opened.retain(|entry| entry.0 != 1);
+    live.remove(EntryId(1));
+    assert_eq!(
+        opened.search_many(&vectors, 4, None).unwrap(),
+        live.search_many(&vectors, 4, None).unwrap()
+    );
+    assert!(!LiveIndex::new(12).save(folder.path(), "nothing").unwrap());
+}
+
+#[test]
+fn saving_again_replaces_even_after_a_cut_off_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let (live, first) = saved_graph(folder.path());
+    fs::create_dir(folder.path().join("generation-7")).unwrap();
+    fs::write(folder.path().join("generation-7/graph.bin"), "half").unwrap();
+    assert!(open(folder.path()).is_ok(), "the attempt does not count");
+    live.save(folder.path(), "a registry").unwrap();
+    assert!(!first.exists());
+    assert!(folder.path().join("generation-8/graph.bin").exists());
+    assert!(open(folder.path()).is_ok());
+}
+
+#[test]
+fn what_is_not_the_index_asked_for_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(
+        open(folder.path()),
+        Err(IndexError::NotSaved { .. })
+    ));
+    saved_graph(folder.path());
+    assert!(matches!(
+        LiveIndex::open(12, folder.path(), "another registry"),
+        Err(IndexError::Stale { .. })
+    ));
+    assert!(matches!(
+        LiveIndex::open(13, folder.path(), "a registry"),
+        Err(IndexError::Dimension {
+            expected: 13,
+            actual: 12
+        })
+    ));
+    fs::write(folder.path().join("manifest.json"), "{").unwrap();
+    assert!(matches!(
+        open(folder.path()),
+        Err(IndexError::Damaged { .. })
+    ));
+}
+
+#[test]
+fn damage_is_seen_before_anything_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, file) = saved_graph(folder.path());
+    let good = fs::read(&file).unwrap();
+    let check = |bytes: Option<&[u8]>| {
+        match bytes {
+            Some(bytes) => fs::write(&file, bytes).unwrap(),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        let opened = open(folder.path());
+        assert!(matches!(opened, Err(IndexError::Damaged { .. })));
+    };
+    for length in [0, 1, 7, good.len() / 2, good.len() - 1] {
+        check(Some(&good[..length]));
+    }
+    check(Some(&[&good[..], &[0]].concat()));
+    for at in (0..good.len()).step_by(good.len() / 50) {
+        let mut flipped = good.clone();
+        flipped[at] ^= 1 << (at % 8);
+        check(Some(&flipped));
+    }
+    let other_folder = tempfile::tempdir().unwrap();
+    let (live, _) = saved_graph(other_folder.path());
+    live.remove(EntryId(2));
+    live.save(other_folder.path(), "a registry").unwrap();
+    let other = fs::read(other_folder.path().join("generation-2/graph.bin")).unwrap();
+    assert_ne!(other, good);
+    check(Some(&other));
+    check(None);
+    fs::write(&file, &good).unwrap();
+    assert!(open(folder.path()).is_ok());
+}

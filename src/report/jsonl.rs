@@ -1,0 +1,165 @@
+//! One JSON object a line for each photo.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Output, ReportError, ScanWriter, Summary};
+use crate::domain::{Finding, ScannedPhoto, Seller, StageTimings, Verdict};
+
+/// What is written of one photo. Every field is always there, in this order; what does not apply is
+/// `null` (`findings`: empty). Fields may be added, at the end or within objects.
+///
+/// | field | |
+/// |---|---|
+/// | `listing_id` | text, the marketplace's id of the offer |
+/// | `photo` | text, the photo's location as the manifest gave it |
+/// | `sha256` | text, 64 lower-case hex digits of the file; `null` when it could not be read |
+/// | `verdict` | `"Clear"`, `"Review"`, `"Flagged"`; `null` when the photo failed |
+/// | `findings` | list of [`Finding`], most probable first |
+/// | `photo_size` | `[width, height]` of the upright photo, pixels |
+/// | `timings_ms` | object, [`StageTimings`] |
+/// | `error` | text, why the photo failed; `null` otherwise |
+/// | `listing` | object: `seller` when known, then every other field of the listing as it came |
+#[derive(Debug, Serialize)]
+pub struct PhotoRecord<'a> {
+    listing_id: &'a str,
+    photo: &'a str,
+    sha256: Option<&'a str>,
+    verdict: Option<Verdict>,
+    findings: &'a [Finding],
+    photo_size: Option<[u32; 2]>,
+    timings_ms: Option<StageTimings>,
+    error: Option<&'a str>,
+    listing: ListingRest<'a>,
+}
+
+/// The fields of a listing that the record does not name itself.
+#[derive(Debug, Serialize)]
+struct ListingRest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seller: Option<&'a Seller>,
+    #[serde(flatten)]
+    other: &'a Map<String, Value>,
+}
+
+impl<'a> PhotoRecord<'a> {
+    /// The record of `scanned`.
+    pub fn new(scanned: &'a ScannedPhoto) -> Self {
+        let judged = scanned.outcome.as_ref().ok();
+        Self {
+            listing_id: &scanned.listing.listing_id,
+            photo: &scanned.photo,
+            sha256: scanned.sha256.as_deref(),
+            verdict: judged.map(|photo| photo.verdict),
+            findings: judged.map_or(&[], |photo| &photo.findings),
+            photo_size: judged.map(|photo| photo.photo_size),
+            timings_ms: judged.map(|photo| photo.timings_ms),
+            error: scanned.outcome.as_ref().err().map(String::as_str),
+            listing: ListingRest {
+                seller: scanned.listing.seller.as_ref(),
+                other: &scanned.listing.other,
+            },
+        }
+    }
+
+    /// The record as one line, without its end.
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).expect("keys are texts and no field's form can fail")
+    }
+}
+
+/// Writes a [`PhotoRecord`] a line.
+#[derive(Debug)]
+pub struct JsonlReport {
+    output: Output,
+}
+
+impl JsonlReport {
+    /// Writes to `output`.
+    pub fn new(output: Output) -> Self {
+        Self { output }
+    }
+}
+
+impl ScanWriter for JsonlReport {
+    fn write(
+        &mut self,
+        scanned: &ScannedPhoto,
+        _photo_thumbnail: &mut dyn FnMut() -> Option<Vec<u8>>,
+    ) -> Result<(), ReportError> {
+        let mut line = PhotoRecord::new(scanned).to_line();
+        line.push('\n');
+        self.output.write_record(line.as_bytes())
+    }
+
+    fn finish(self: Box<Self>, _summary: &Summary) -> Result<(), ReportError> {
+        self.output.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::super::samples;
+    use super::*;
+    use crate::domain::Listing;
+
+    #[test]
+    fn records_keep_their_form() {
+        for (idx, scanned) in samples::scan().iter().enumerate() {
+            insta::assert_json_snapshot!(format!("record_{idx}"), PhotoRecord::new(scanned));
+        }
+    }
+
+    #[test]
+    fn a_failure_has_every_field_too() {
+        let keys = |line: &str| {
+            let value: Map<String, Value> = serde_json::from_str(line).expect("JSON");
+            value.keys().cloned().collect::<Vec<_>>()
+        };
+        let scan = samples::scan();
+        let failed = scan.iter().find(|s| s.outcome.is_err()).expect("a failure");
+        assert_eq!(
+            keys(&PhotoRecord::new(failed).to_line()),
+            keys(&PhotoRecord::new(&scan[0]).to_line())
+        );
+    }
+
+    #[test]
+    fn a_scan_becomes_a_file_of_lines() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.jsonl");
+        let output = Output::create(&path).expect("creatable");
+        let mut report = Box::new(JsonlReport::new(output));
+        for scanned in samples::scan() {
+            report.write(&scanned, &mut || None).expect("writable");
+        }
+        report.finish(&samples::summary()).expect("finished");
+        let text = std::fs::read_to_string(&path).expect("there");
+        assert_eq!(text.lines().count(), samples::scan().len());
+        assert!(text.ends_with('\n'));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back(texts in prop::collection::vec(any::<String>(), 4)) {
+            let mut scanned = samples::scan().remove(0);
+            scanned.listing = Arc::new(Listing {
+                listing_id: texts[0].clone(),
+                other: Map::from_iter([(format!("x{}", texts[1]), texts[2].clone().into())]),
+                ..Listing::default()
+            });
+            scanned.outcome = Err(texts[3].clone());
+            let line = PhotoRecord::new(&scanned).to_line();
+            prop_assert!(!line.contains(['\n', '\r']));
+            let value: Value = serde_json::from_str(&line).expect("JSON");
+            prop_assert_eq!(value["listing_id"].as_str(), Some(texts[0].as_str()));
+            prop_assert_eq!(value["error"].as_str(), Some(texts[3].as_str()));
+            let other = &value["listing"][format!("x{}", texts[1])];
+            prop_assert_eq!(other.as_str(), Some(texts[2].as_str()));
+        }
+    }
+}

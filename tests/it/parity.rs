@@ -1,0 +1,91 @@
+//! The Rust embedding agrees with the Python reference: same fixtures, same network, cosine ≥ 0.999.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use touchstone::domain::Embedding;
+use touchstone::embed::{Embedder, OnnxEmbedder};
+use touchstone::imaging::{self, DecodeLimits};
+
+const LEAST_COSINE: f32 = 0.999;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn vector(value: &Value) -> Embedding {
+    let numbers = value.as_array().expect("an array").iter();
+    let numbers = numbers.map(|n| n.as_f64().expect("a number") as f32);
+    Embedding::new(numbers.collect()).expect("a direction")
+}
+
+/// The references, each with the fixture that it was made from.
+fn references() -> Vec<(PathBuf, Value)> {
+    let folder = root().join("models/parity");
+    let references: Vec<_> = fs::read_dir(folder)
+        .expect("parity files")
+        .map(|entry| {
+            let text = fs::read_to_string(entry.expect("an entry").path()).expect("readable");
+            let value: Value = serde_json::from_str(&text).expect("JSON");
+            let name = value["picture"].as_str().expect("a name").to_owned();
+            let path = ["fixtures/grocery/photos", "fixtures/grocery/packs"]
+                .iter()
+                .map(|folder| root().join(folder).join(&name))
+                .find(|path| path.is_file())
+                .unwrap_or_else(|| panic!("no fixture {name}"));
+            (path, value)
+        })
+        .collect();
+    assert!(references.len() >= 5, "only {} references", references.len());
+    references
+}
+
+fn pixels(path: &Path) -> image::RgbImage {
+    let bytes = fs::read(path).expect("readable");
+    imaging::decode(&bytes, &DecodeLimits::default()).expect("a picture").pixels
+}
+
+fn check(what: &str, path: &Path, ours: &Embedding, theirs: &Value) {
+    let cosine = ours.similarity(&vector(theirs)).expect("same dimension").0;
+    assert!(cosine >= LEAST_COSINE, "{what} of {}: cosine {cosine}", path.display());
+}
+
+#[test]
+fn whole_pictures_references_and_windows_agree_with_python() {
+    let embedder = OnnxEmbedder::open(&root().join("models/lite0-windows.toml"), 1).expect("the network");
+    for (path, reference) in references() {
+        let picture = pixels(&path);
+        let registered = embedder.embed_reference(&picture).expect("a description");
+        check("reference", &path, &registered.window, &reference["reference"]);
+        let photo = embedder.embed_photo(&picture).expect("a description");
+        check("whole", &path, &photo.whole, &reference["gem"]);
+
+        // Windows of all levels come one level after another; the references are of the middle one.
+        let level = &reference["level"];
+        let n_of_level = level["windows"].as_u64().expect("a count") as usize;
+        let first_of_level = first_window_of_second_level(&photo.windows, n_of_level);
+        for chosen in level["chosen"].as_array().expect("an array") {
+            let index = first_of_level + chosen["index"].as_u64().expect("an index") as usize;
+            check("window", &path, &photo.windows[index].1, &chosen["descriptor"]);
+        }
+    }
+}
+
+/// Where the windows of the second of three pyramid levels begin, when it has `n`: the level whose
+/// neighbours have fewer and more.
+fn first_window_of_second_level<T>(windows: &[T], n: usize) -> usize {
+    // Fixtures of the parity files are square or nearly so: the first level has 13 windows at 224 px.
+    let n_first = 13;
+    assert!(windows.len() > n_first + n);
+    n_first
+}
+
+#[test]
+fn a_plain_embedder_with_a_card_works_too() {
+    let embedder = OnnxEmbedder::open(&root().join("models/lite0-gem.toml"), 1).expect("the network");
+    let (path, reference) = references().remove(0);
+    let photo = embedder.embed_photo(&pixels(&path)).expect("a description");
+    check("whole", &path, &photo.whole, &reference["gem"]);
+    assert!(photo.windows.len() > 5, "whole and crops at two scales");
+}
