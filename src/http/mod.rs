@@ -2,9 +2,9 @@
 //!
 //! [`router`] is a plain function from requests to answers; [`serve`] puts it on a listener. A request
 //! passes, from the outside in: `track` (request id, log, safe headers, errors as
-//! `application/problem+json`), `guard` (host and origin), then for everything under `/v1` `admit`
-//! (how many at once), `limit_time`, the bound on its body, and its handler, which hands all real work
-//! to `workers`. Nothing here decides what matches; that is the engine's.
+//! `application/problem+json`), `linger` (bodies that nobody wants), a net for panics, `guard` (host and
+//! origin), then for everything under `/v1` `admit` (how many at once), `limit_time`, the bound on its
+//! body, and its handler, which hands all real work to `workers`. Nothing here decides what matches; that is the engine's.
 //!
 //! | route | methods |
 //! |---|---|
@@ -22,6 +22,7 @@ mod guard;
 mod health;
 mod images;
 mod limits;
+mod linger;
 mod matching;
 mod problem;
 mod registering;
@@ -79,6 +80,7 @@ pub fn router(state: HttpState) -> Router {
         .layer(
             ServiceBuilder::new()
                 .layer(from_fn(track::track))
+                .layer(from_fn(linger::linger))
                 .layer(CatchPanicLayer::custom(track::on_panic))
                 .layer(from_fn_with_state(Arc::clone(&state), guard::guard)),
         )

@@ -245,6 +245,23 @@ fn bodies_that_are_too_large_are_refused_before_they_come() {
 }
 
 #[test]
+fn clients_that_read_only_after_sending_are_told_why_they_were_refused() {
+    let server = Server::fake(ServeLimits {
+        max_body_bytes: 1000,
+        ..ServeLimits::default()
+    });
+    let large = match_request(&vec![b'x'; 20 << 20]);
+    for _ in 0..5 {
+        let mut stream = server.connect();
+        stream.write_all(&large).expect("all is taken");
+        // Time for a reset to arrive, if there is one.
+        thread::sleep(Duration::from_millis(20));
+        let answer = rest_of(&mut stream);
+        assert_eq!(status_of(&answer), "413", "{answer}");
+    }
+}
+
+#[test]
 fn what_is_no_request_harms_nobody() {
     let server = Server::fake(ServeLimits {
         header_timeout: Duration::from_millis(300),
