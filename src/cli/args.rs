@@ -221,6 +221,10 @@ pub(super) struct ServeCommand {
     /// Requests waiting or worked on at once; more are turned away
     #[arg(long, default_value_t = 64)]
     pub max_requests: usize,
+    /// Answer other machines too, under any host name: there are no keys, whoever reaches the server
+    /// may do everything
+    #[arg(long)]
+    pub allow_remote: bool,
 }
 
 /// What a right answer must name.

@@ -1,5 +1,112 @@
 //! `touchstone serve`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::select;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
 use super::Outcome;
 use super::args::ServeCommand;
 use crate::config::Settings;
-pub(super) fn run(_s: Settings, _c: ServeCommand) -> anyhow::Result<Outcome> { anyhow::bail!("x") }
+use crate::engine::Engine;
+use crate::http::{self, ServeLimits};
+
+pub(super) fn run(settings: Settings, command: ServeCommand) -> anyhow::Result<Outcome> {
+    let limits = limits(&command)?;
+    let engine = Arc::new(Engine::open(settings.engine)?);
+    let runtime = Runtime::new().context("starting the threads that serve connections")?;
+    let served = runtime.block_on(serve(engine, command, limits));
+    // Work that outlived its request's time must not hold up the end; the store is safe at any point.
+    runtime.shutdown_background();
+    served.map(|()| Outcome::Done)
+}
+
+fn limits(command: &ServeCommand) -> anyhow::Result<ServeLimits> {
+    ensure!(
+        command.max_body_mib > 0,
+        "--max-body-mib must be at least 1"
+    );
+    ensure!(command.timeout_s > 0, "--timeout-s must be at least 1");
+    ensure!(
+        command.max_requests > 0,
+        "--max-requests must be at least 1"
+    );
+    let request_timeout = Duration::from_secs(command.timeout_s);
+    let defaults = ServeLimits::default();
+    Ok(ServeLimits {
+        max_body_bytes: command.max_body_mib << 20,
+        request_timeout,
+        max_requests: command.max_requests,
+        // Turning a request away takes a connection too.
+        max_connections: defaults.max_connections.max(2 * command.max_requests),
+        drain_timeout: request_timeout,
+        allow_remote: command.allow_remote,
+        ..defaults
+    })
+}
+
+async fn serve(
+    engine: Arc<Engine>,
+    command: ServeCommand,
+    limits: ServeLimits,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(command.listen)
+        .await
+        .with_context(|| format!("listening on {}", command.listen))?;
+    let address = listener.local_addr()?;
+    info!("listening on http://{address}, stop with Ctrl-C");
+    let (stop, stopped) = oneshot::channel();
+    let serving = http::serve(listener, engine, limits, async {
+        // A sender that is gone means the same.
+        let _ = stopped.await;
+    });
+    select! {
+        served = serving => Ok(served?),
+        () = wait_for_signals(stop) => {
+            warn!("stopped without waiting for requests in progress");
+            Ok(())
+        }
+    }
+}
+
+/// The first signal ends the server, a second one its patience: ready then.
+async fn wait_for_signals(stop: oneshot::Sender<()>) {
+    signal().await;
+    info!("stopping: no new requests, those in progress are answered");
+    // The server may have ended by itself.
+    let _ = stop.send(());
+    signal().await;
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            warn!(%error, "signals cannot be waited for; they end the program at once");
+            std::future::pending().await
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        warn!(%error, "Ctrl-C cannot be waited for; it ends the program at once");
+        std::future::pending().await
+    }
+}

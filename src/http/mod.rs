@@ -1,1 +1,124 @@
-//! http
+//! The engine over HTTP: routes, JSON bodies, limits, and errors in one form.
+//!
+//! [`router`] is a plain function from requests to answers; [`serve`] puts it on a listener. A request
+//! passes, from the outside in: `track` (request id, log, safe headers, errors as
+//! `application/problem+json`), `linger` (bodies that nobody wants), a net for panics, `guard` (host and
+//! origin), then for everything under `/v1` `admit` (how many at once), `limit_time`, the bound on its
+//! body, and its handler, which hands all real work to `workers`. Nothing here decides what matches; that is the engine's.
+//!
+//! | route | methods |
+//! |---|---|
+//! | `/v1/match` | `POST` |
+//! | `/v1/brands` | `GET` |
+//! | `/v1/assets` | `GET`, `POST` |
+//! | `/v1/assets/{id}` | `GET`, `PATCH`, `DELETE` |
+//! | `/v1/assets/{id}/images` | `GET`, `POST` |
+//! | `/v1/assets/{id}/images/{picture}` | `GET`, `DELETE` |
+//! | `/healthz`, `/readyz` | `GET` |
+
+mod admission;
+mod assets;
+mod guard;
+mod health;
+mod images;
+mod limits;
+mod linger;
+mod matching;
+mod problem;
+mod registering;
+mod server;
+mod statuses;
+mod track;
+mod uploads;
+mod workers;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+
+use crate::engine::Engine;
+use problem::{Problem, ProblemKind};
+use workers::Workers;
+
+pub use limits::ServeLimits;
+pub use server::{ServeError, serve};
+
+/// What handlers share.
+pub struct HttpState {
+    workers: Workers,
+    limits: ServeLimits,
+    /// One for each request in progress.
+    places: Arc<Semaphore>,
+}
+
+impl HttpState {
+    /// Handlers for `engine` within `limits`.
+    pub fn new(engine: Arc<Engine>, limits: ServeLimits) -> Self {
+        Self {
+            workers: Workers::new(engine),
+            places: Arc::new(Semaphore::new(limits.max_requests)),
+            limits,
+        }
+    }
+}
+
+/// All routes with all their limits.
+pub fn router(state: HttpState) -> Router {
+    let state = Arc::new(state);
+    Router::new()
+        .merge(api(&state))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(unknown_address)
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn(track::track))
+                .layer(from_fn(linger::linger))
+                .layer(CatchPanicLayer::custom(track::on_panic))
+                .layer(from_fn_with_state(Arc::clone(&state), guard::guard)),
+        )
+        .with_state(state)
+}
+
+fn api(state: &Arc<HttpState>) -> Router<Arc<HttpState>> {
+    Router::new()
+        .route("/v1/match", post(matching::match_photos))
+        .route("/v1/brands", get(assets::brands))
+        .route("/v1/assets", get(assets::list).post(registering::register))
+        .route(
+            "/v1/assets/{id}",
+            get(assets::show)
+                .patch(assets::change)
+                .delete(assets::remove),
+        )
+        .route(
+            "/v1/assets/{id}/images",
+            get(images::list).post(registering::add_pictures),
+        )
+        .route(
+            "/v1/assets/{id}/images/{picture}",
+            get(images::file).delete(images::remove),
+        )
+        .route_layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(Arc::clone(state), admission::admit))
+                .layer(from_fn_with_state(Arc::clone(state), admission::limit_time))
+                // axum's own limit knows less: it ignores a Content-Length that is too large.
+                .layer(DefaultBodyLimit::disable())
+                .layer(RequestBodyLimitLayer::new(state.limits.max_body_bytes)),
+        )
+}
+
+async fn unknown_address(request: Request) -> Problem {
+    Problem::new(
+        ProblemKind::NotFound,
+        format!("there is no {}", request.uri().path()),
+    )
+}

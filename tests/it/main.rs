@@ -1,3 +1,4 @@
 //! Integration tests: one binary, a module per feature.
 
+mod http;
 mod layers;

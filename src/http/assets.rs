@@ -1,0 +1,143 @@
+//! Brands and assets: listing, showing, switching on and off, removing.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::HttpState;
+use super::problem::{Problem, ProblemKind};
+use super::uploads::receive_json;
+use super::workers::Lane;
+use crate::domain::{Asset, AssetId, AssetKind, Brand};
+use crate::store::AssetFilter;
+
+/// Assets on a page, unless the client says otherwise.
+const DEFAULT_PAGE: u32 = 100;
+/// Most assets on a page.
+const MAX_PAGE: u32 = 1000;
+
+#[derive(Serialize)]
+pub(super) struct Brands {
+    brands: Vec<Brand>,
+}
+
+/// `GET /v1/brands`: all of them, by name.
+pub(super) async fn brands(State(state): State<Arc<HttpState>>) -> Result<Json<Brands>, Problem> {
+    let read = state.workers.run(Lane::Reads, |engine| {
+        Ok(Brands {
+            brands: engine.store().brands()?,
+        })
+    });
+    read.await.map(Json)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AssetQuery {
+    brand: Option<String>,
+    kind: Option<AssetKind>,
+    enabled: Option<bool>,
+    /// Part of the name.
+    name: Option<String>,
+    /// `next` of the page before.
+    after: Option<AssetId>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub(super) struct AssetPage {
+    assets: Vec<Asset>,
+    /// What to ask for as `after`; `null` on the last page.
+    next: Option<AssetId>,
+}
+
+/// `GET /v1/assets`: a page of those that pass the filters, oldest first.
+pub(super) async fn list(
+    State(state): State<Arc<HttpState>>,
+    Query(query): Query<AssetQuery>,
+) -> Result<Json<AssetPage>, Problem> {
+    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        let detail = format!("limit is {limit}, it must lie within 1 and {MAX_PAGE}");
+        return Err(Problem::new(ProblemKind::Malformed, detail));
+    }
+    let filter = AssetFilter {
+        brand: query.brand,
+        kind: query.kind,
+        enabled: query.enabled,
+        name_contains: query.name,
+        after: query.after,
+        // One more than shown tells whether there is a next page.
+        limit: Some(limit + 1),
+    };
+    let read = state.workers.run(Lane::Reads, move |engine| {
+        Ok(page(engine.store().assets(&filter)?, limit as usize))
+    });
+    read.await.map(Json)
+}
+
+fn page(mut assets: Vec<Asset>, limit: usize) -> AssetPage {
+    let has_more = assets.len() > limit;
+    assets.truncate(limit);
+    AssetPage {
+        next: assets.last().filter(|_| has_more).map(|asset| asset.id),
+        assets,
+    }
+}
+
+/// `GET /v1/assets/{id}`.
+pub(super) async fn show(
+    State(state): State<Arc<HttpState>>,
+    Path(id): Path<String>,
+) -> Result<Json<Asset>, Problem> {
+    let id = asset_id(&id)?;
+    let read = state
+        .workers
+        .run(Lane::Reads, move |engine| Ok(engine.store().asset(id)?));
+    read.await.map(Json)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AssetChange {
+    enabled: bool,
+}
+
+/// `PATCH /v1/assets/{id}`: takes it into matching or out of it, at once.
+pub(super) async fn change(
+    State(state): State<Arc<HttpState>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Json<Asset>, Problem> {
+    let id = asset_id(&id)?;
+    let change: AssetChange = receive_json(request).await?;
+    let write = state.workers.run(Lane::Writes, move |engine| {
+        engine.store().set_enabled(id, change.enabled)?;
+        engine.refresh()?;
+        Ok(engine.store().asset(id)?)
+    });
+    write.await.map(Json)
+}
+
+/// `DELETE /v1/assets/{id}`: with its pictures, for good, at once.
+pub(super) async fn remove(
+    State(state): State<Arc<HttpState>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let id = asset_id(&id)?;
+    let write = state.workers.run(Lane::Writes, move |engine| {
+        engine.store().remove_asset(id)?;
+        Ok(engine.refresh()?)
+    });
+    write.await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// The id in an address; what is no id names no asset.
+pub(super) fn asset_id(text: &str) -> Result<AssetId, Problem> {
+    let id = text.parse().ok().filter(|&id: &i64| id > 0);
+    id.map(AssetId)
+        .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("no asset has id {:?}", text)))
+}

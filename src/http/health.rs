@@ -1,0 +1,55 @@
+//! Whether the server lives, and whether it can answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::HttpState;
+use super::problem::{Problem, ProblemKind};
+use super::workers::Lane;
+use crate::engine::Engine;
+
+/// Longest wait for store and registry; they answer in milliseconds when all is well.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Serialize)]
+pub(super) struct Alive {
+    status: &'static str,
+}
+
+/// `GET /healthz`: the process lives.
+pub(super) async fn alive() -> Json<Alive> {
+    Json(Alive { status: "alive" })
+}
+
+#[derive(Serialize)]
+pub(super) struct Ready {
+    status: &'static str,
+    model: String,
+    n_assets: usize,
+    n_pictures: usize,
+}
+
+/// `GET /readyz`: store and registry answer. Takes no request's place, so that a busy server is not
+/// taken for a dead one.
+pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Result<Json<Ready>, Problem> {
+    match timeout(READY_TIMEOUT, state.workers.run(Lane::Reads, look)).await {
+        Ok(ready) => ready.map(Json),
+        Err(elapsed) => Err(Problem::hidden(ProblemKind::NotReady, &elapsed)),
+    }
+}
+
+fn look(engine: &Engine) -> Result<Ready, Problem> {
+    engine
+        .with_registry(|registry| Ready {
+            status: "ready",
+            model: engine.model().to_string(),
+            n_assets: registry.n_assets(),
+            n_pictures: registry.n_references(),
+        })
+        .map_err(|error| Problem::hidden(ProblemKind::NotReady, &error))
+}

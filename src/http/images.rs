@@ -1,0 +1,170 @@
+//! The pictures of an asset.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::HttpState;
+use super::assets::asset_id;
+use super::problem::{Problem, ProblemKind};
+use super::workers::Lane;
+use crate::domain::{AssetId, PictureId};
+use crate::engine::Engine;
+use crate::imaging::PictureFormat;
+use crate::store::Picture;
+
+#[derive(Serialize)]
+pub(super) struct Pictures {
+    pictures: Vec<Picture>,
+}
+
+/// `GET /v1/assets/{id}/images`: what is known of each, oldest first.
+pub(super) async fn list(
+    State(state): State<Arc<HttpState>>,
+    Path(id): Path<String>,
+) -> Result<Json<Pictures>, Problem> {
+    let id = asset_id(&id)?;
+    let read = state.workers.run(Lane::Reads, move |engine| {
+        let store = engine.store();
+        store.asset(id)?;
+        Ok(Pictures {
+            pictures: store.pictures_of(id)?,
+        })
+    });
+    read.await.map(Json)
+}
+
+/// `GET /v1/assets/{id}/images/{picture}`: the file, as it was registered.
+pub(super) async fn file(
+    State(state): State<Arc<HttpState>>,
+    Path((id, picture)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (id, picture) = (asset_id(&id)?, picture_id(&picture)?);
+    let read = state.workers.run(Lane::Reads, move |engine| {
+        let known = picture_of(engine, id, picture)?;
+        let tag = format!("\"{}\"", known.sha256.to_hex());
+        if is_known(&headers, &tag) {
+            return Ok((tag, None));
+        }
+        Ok((tag, Some(engine.store().picture_bytes(picture)?)))
+    });
+    let (tag, bytes) = read.await?;
+    let mut response = match bytes {
+        Some(bytes) => (content_headers(&bytes), bytes).into_response(),
+        None => StatusCode::NOT_MODIFIED.into_response(),
+    };
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    // Kept, but asked for again each time: a removed picture must be gone everywhere.
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
+    Ok(response)
+}
+
+/// `DELETE /v1/assets/{id}/images/{picture}`: for good, at once.
+pub(super) async fn remove(
+    State(state): State<Arc<HttpState>>,
+    Path((id, picture)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let (id, picture) = (asset_id(&id)?, picture_id(&picture)?);
+    let write = state.workers.run(Lane::Writes, move |engine| {
+        picture_of(engine, id, picture)?;
+        engine.store().remove_picture(picture)?;
+        Ok(engine.refresh()?)
+    });
+    write.await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// The picture, if it is this asset's.
+fn picture_of(engine: &Engine, id: AssetId, picture: PictureId) -> Result<Picture, Problem> {
+    let known = engine.store().picture(picture)?;
+    if known.asset_id == id {
+        return Ok(known);
+    }
+    Err(Problem::new(
+        ProblemKind::NotFound,
+        format!("asset {id} has no picture {}", picture.0),
+    ))
+}
+
+fn picture_id(text: &str) -> Result<PictureId, Problem> {
+    let id = text.parse().ok().filter(|&id: &i64| id > 0);
+    id.map(PictureId)
+        .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("no picture has id {text:?}")))
+}
+
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let known = headers.get_all(header::IF_NONE_MATCH).iter();
+    known
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|value| {
+            matches!(value.trim().trim_start_matches("W/"), "*")
+                || value.trim().trim_start_matches("W/") == tag
+        })
+}
+
+/// An SVG is a document that may hold scripts: a browser must show it as a picture only.
+const SVG_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'";
+/// First bytes of a gzip stream.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Headers by the file's content, whatever it was called when it came.
+fn content_headers(bytes: &[u8]) -> HeaderMap {
+    let format = PictureFormat::of(bytes).ok();
+    let media_type = match format {
+        Some(PictureFormat::Jpeg) => "image/jpeg",
+        Some(PictureFormat::Png) => "image/png",
+        Some(PictureFormat::WebP) => "image/webp",
+        Some(PictureFormat::Gif) => "image/gif",
+        Some(PictureFormat::Tiff) => "image/tiff",
+        Some(PictureFormat::Bmp) => "image/bmp",
+        Some(PictureFormat::Svg) => "image/svg+xml",
+        None => "application/octet-stream",
+    };
+    let mut headers = HeaderMap::new();
+    let mut set = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
+    set(header::CONTENT_TYPE, media_type);
+    if format == Some(PictureFormat::Svg) {
+        set(header::CONTENT_SECURITY_POLICY, SVG_POLICY);
+        if bytes.starts_with(&GZIP_MAGIC) {
+            set(header::CONTENT_ENCODING, "gzip");
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_served_as_what_they_are() {
+        let svg = content_headers(b"<svg xmlns='http://www.w3.org/2000/svg'/>");
+        assert_eq!(svg[header::CONTENT_TYPE], "image/svg+xml");
+        assert!(svg.contains_key(header::CONTENT_SECURITY_POLICY));
+        let html = content_headers(b"<html><script>alert(1)</script></html>");
+        assert_eq!(html[header::CONTENT_TYPE], "application/octet-stream");
+    }
+
+    #[test]
+    fn a_known_tag_is_recognised_in_a_list() {
+        let mut headers = HeaderMap::new();
+        assert!(!is_known(&headers, "\"a\""));
+        headers.insert(
+            header::IF_NONE_MATCH,
+            HeaderValue::from_static("\"b\", W/\"a\""),
+        );
+        assert!(is_known(&headers, "\"a\""));
+        assert!(!is_known(&headers, "\"c\""));
+    }
+}

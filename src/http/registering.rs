@@ -1,0 +1,183 @@
+//! Taking assets and pictures in.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::HttpState;
+use super::assets::asset_id;
+use super::problem::{Problem, ProblemKind};
+use super::uploads::{
+    FormFields, JsonPicture, Sent, Upload, decode_all, invalid, parse_json, receive,
+};
+use super::workers::Lane;
+use crate::domain::{Asset, AssetDraft, AssetKind};
+use crate::engine::{Engine, EngineError};
+use crate::imaging::{self, DecodeLimits};
+use crate::store::Registered;
+
+const ASSET_FIELDS: FormFields = FormFields {
+    file: "picture",
+    texts: &["asset"],
+};
+const PICTURE_FIELDS: FormFields = FormFields {
+    file: "picture",
+    texts: &[],
+};
+
+/// What became of a registration.
+#[derive(Serialize)]
+pub(super) struct RegisteredAnswer {
+    asset: Asset,
+    #[serde(flatten)]
+    registered: Registered,
+}
+
+impl IntoResponse for RegisteredAnswer {
+    /// 201 when something is new, 200 when all of it was there.
+    fn into_response(self) -> Response {
+        let is_new = self.registered.created || !self.registered.added.is_empty();
+        let status = if is_new {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        };
+        let location = HeaderValue::from_str(&format!("/v1/assets/{}", self.asset.id))
+            .expect("digits are a header value");
+        (status, [(header::LOCATION, location)], Json(self)).into_response()
+    }
+}
+
+/// `POST /v1/assets`: one asset with its pictures, all of it or nothing. An asset that its brand has
+/// under that name is added to.
+pub(super) async fn register(
+    State(state): State<Arc<HttpState>>,
+    request: Request,
+) -> Result<RegisteredAnswer, Problem> {
+    let sent = receive(request, &ASSET_FIELDS).await?;
+    let work = state.workers.run(Lane::Pictures, move |engine| {
+        let (draft, pictures) = read_asset(sent)?;
+        take_in(engine, draft, pictures)
+    });
+    work.await
+}
+
+/// `POST /v1/assets/{id}/images`: further pictures of an asset, all of them or none.
+pub(super) async fn add_pictures(
+    State(state): State<Arc<HttpState>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<RegisteredAnswer, Problem> {
+    let id = asset_id(&id)?;
+    let sent = receive(request, &PICTURE_FIELDS).await?;
+    let work = state.workers.run(Lane::Pictures, move |engine| {
+        let known = engine.store().asset(id)?.draft;
+        // Nothing but what finds it again: the rest stays as it is, whoever changes it meanwhile.
+        let draft = AssetDraft::new(known.brand, known.name, known.kind);
+        take_in(engine, draft, read_pictures(sent)?)
+    });
+    work.await
+}
+
+fn read_asset(sent: Sent) -> Result<(AssetDraft, Vec<Upload>), Problem> {
+    match sent {
+        Sent::Form(mut form) => {
+            let draft = form.texts.remove("asset").ok_or_else(|| {
+                invalid("the form has no field \"asset\" with the asset's description as JSON")
+            })?;
+            Ok((read_draft(parse_json(draft.as_bytes())?)?, form.files))
+        }
+        Sent::Json(text) => {
+            let mut fields: Map<String, Value> = parse_json(&text)?;
+            let pictures = match fields.remove("pictures") {
+                Some(pictures) => serde_json::from_value(pictures)
+                    .map_err(|error| invalid(format!("pictures: {error}")))?,
+                None => Vec::new(),
+            };
+            Ok((read_draft(fields)?, decode_all(pictures)?))
+        }
+        Sent::Raw(_) => Err(Problem::new(
+            ProblemKind::UnsupportedMediaType,
+            "a bare picture does not say whose it is: send multipart/form-data or application/json",
+        )),
+    }
+}
+
+fn read_draft(fields: Map<String, Value>) -> Result<AssetDraft, Problem> {
+    // A misspelt date or seller list must not be dropped in silence.
+    let known = serde_json::to_value(AssetDraft::new("", "", AssetKind::Logo))
+        .expect("a draft is a JSON object");
+    if let Some(unknown) = fields.keys().find(|key| known.get(key.as_str()).is_none()) {
+        return Err(invalid(format!("unknown field {unknown:?} of an asset")));
+    }
+    let draft: AssetDraft = serde_json::from_value(Value::Object(fields))
+        .map_err(|error| invalid(format!("asset: {error}")))?;
+    draft.checked().map_err(|error| invalid(error.to_string()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PicturesBody {
+    pictures: Vec<JsonPicture>,
+}
+
+fn read_pictures(sent: Sent) -> Result<Vec<Upload>, Problem> {
+    match sent {
+        Sent::Form(form) => Ok(form.files),
+        Sent::Json(text) => decode_all(parse_json::<PicturesBody>(&text)?.pictures),
+        Sent::Raw(bytes) => Ok(vec![unnamed(bytes)]),
+    }
+}
+
+fn unnamed(bytes: Bytes) -> Upload {
+    Upload {
+        name: "picture 1".to_owned(),
+        bytes: bytes.into(),
+    }
+}
+
+fn take_in(
+    engine: &Engine,
+    draft: AssetDraft,
+    pictures: Vec<Upload>,
+) -> Result<RegisteredAnswer, Problem> {
+    if pictures.is_empty() {
+        return Err(invalid(
+            "an asset without a picture is never found: send at least one picture",
+        ));
+    }
+    let pictures: Vec<(String, Vec<u8>)> =
+        pictures.into_iter().map(|p| (p.name, p.bytes)).collect();
+    let registered = match engine.register(draft, &pictures) {
+        Ok(registered) => registered,
+        Err(error) if error.is_bad_input() => return Err(blame(&pictures, error)),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(RegisteredAnswer {
+        asset: engine.store().asset(registered.asset_id)?,
+        registered,
+    })
+}
+
+/// Names the picture that is to blame: the engine stops at the first it meets, and does not say which.
+fn blame(pictures: &[(String, Vec<u8>)], error: EngineError) -> Problem {
+    let first = pictures.iter().find_map(|(name, bytes)| {
+        let problem = check(bytes).err()?;
+        Some(problem.about(name))
+    });
+    first.unwrap_or_else(|| error.into())
+}
+
+fn check(bytes: &[u8]) -> Result<(), Problem> {
+    let picture = imaging::decode_reference(bytes, &DecodeLimits::default())?;
+    if imaging::is_uniform(&picture.on_natural_ground().pixels) {
+        return Err(EngineError::BlankReference.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! What every answer gets, whoever made it: a request id, a line in the log, safe headers, and errors
+//! in the one form.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::{Instrument, error, info, info_span};
+
+use super::problem::{Problem, ProblemKind};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest request id that is taken over from a client.
+const MAX_ID_CHARS: usize = 64;
+/// Longest explanation of a library's error that is passed on.
+const MAX_TEXT_BYTES: usize = 1024;
+
+/// The outermost layer.
+pub(super) async fn track(request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let span = info_span!(
+        "request",
+        id = %id,
+        method = %request.method(),
+        path = %request.uri().path(),
+    );
+    let started = Instant::now();
+    let response = next.run(request).instrument(span.clone()).await;
+    let (mut response, cause) = with_problem_body(response, &id).await;
+    add_headers(response.headers_mut(), &id);
+    let status = response.status().as_u16();
+    let ms = started.elapsed().as_secs_f64() * 1e3;
+    span.in_scope(|| match cause {
+        Some(cause) => error!(status, ms, cause, "failed"),
+        None => info!(status, ms, "answered"),
+    });
+    response
+}
+
+/// A panic in a handler is the answer of that request, and of no other.
+pub(super) fn on_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words");
+    let mut problem = Problem::internal(ProblemKind::Internal);
+    problem.cause = Some(format!("panic: {text}"));
+    problem.into_response()
+}
+
+/// The client's id when it is a plain word, so that its log and ours can be joined; else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let is_plain = |id: &&str| {
+        (1..=MAX_ID_CHARS).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    given.filter(is_plain).map_or_else(new_id, str::to_owned)
+}
+
+/// Unlike any other of this server, also after a restart. Not a secret.
+fn new_id() -> String {
+    static N_MADE: AtomicU64 = AtomicU64::new(0);
+    let micros = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros() as u64);
+    let n = N_MADE.fetch_add(1, Ordering::Relaxed);
+    format!("{micros:x}-{n:x}")
+}
+
+/// Writes the body of an error, whether a handler's or a library's; gives back what is to be logged.
+async fn with_problem_body(mut response: Response, id: &str) -> (Response, Option<String>) {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return (response, None);
+    }
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None => {
+            let body = std::mem::take(response.body_mut());
+            let text = to_bytes(body, MAX_TEXT_BYTES).await.unwrap_or_default();
+            Problem::of_status(status, &String::from_utf8_lossy(&text))
+        }
+    };
+    let mut rendered = problem.render(id);
+    // A library's 405 lists the methods that would do.
+    if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
+        rendered.headers_mut().insert(header::ALLOW, allow);
+    }
+    (rendered, problem.cause)
+}
+
+fn add_headers(headers: &mut HeaderMap, id: &str) {
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_ids_are_kept_and_others_replaced() {
+        let id_for = |given: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, given.parse().expect("a header"));
+            request_id(&headers)
+        };
+        assert_eq!(id_for("order-7.a_B"), "order-7.a_B");
+        let too_long = "x".repeat(MAX_ID_CHARS + 1);
+        for given in ["", "two words", "a\"b", too_long.as_str()] {
+            assert_ne!(id_for(given), given);
+        }
+        assert_ne!(new_id(), new_id());
+    }
+}

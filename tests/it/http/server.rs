@@ -1,0 +1,449 @@
+//! The real server on a socket: slow, lying and vanishing clients, capacity, and the end.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use image::{Rgb, RgbImage};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use super::service::{Gate, MOON, Mood, MoodyEmbedder, STAR, Service, asset, base64, picture, png};
+use touchstone::embed::Embedder;
+use touchstone::embed::fake::FakeEmbedder;
+use touchstone::http::{ServeError, ServeLimits, serve};
+
+/// Nothing here should take this long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server in a thread of its own.
+struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), ServeError>>>,
+}
+
+impl Server {
+    fn start(embedder: impl Embedder + 'static, limits: ServeLimits) -> Self {
+        let (tell, told) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = thread::spawn(move || {
+            let service = Service::with(embedder, limits.clone());
+            let runtime = Runtime::new().expect("a runtime");
+            let served = runtime.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let address = listener.local_addr().expect("an address");
+                tell.send(address).expect("the test waits");
+                let engine = Arc::clone(&service.engine);
+                let shutdown = async {
+                    let _ = stopped.await;
+                };
+                serve(listener, engine, limits, shutdown).await
+            });
+            runtime.shutdown_background();
+            served
+        });
+        Self {
+            address: told.recv().expect("an address"),
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    fn fake(limits: ServeLimits) -> Self {
+        Self::start(FakeEmbedder::default(), limits)
+    }
+
+    fn gated(limits: ServeLimits) -> (Self, Arc<Gate>) {
+        let gate = Arc::new(Gate::default());
+        let mood = Mood::Gated(Arc::clone(&gate));
+        (Self::start(MoodyEmbedder::new(mood), limits), gate)
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+    }
+
+    /// Sends `request` as it is, and gives all that comes back until the connection is closed.
+    fn exchange(&self, request: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request).expect("sent");
+        rest_of(&mut stream)
+    }
+
+    fn is_alive(&self) -> bool {
+        let answer =
+            self.exchange(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        answer.starts_with("HTTP/1.1 200")
+    }
+
+    fn begin_to_stop(&mut self) {
+        self.stop
+            .take()
+            .expect("stopped once")
+            .send(())
+            .expect("it runs");
+    }
+
+    fn wait_for_the_end(&mut self) {
+        let thread = self.thread.take().expect("waited for once");
+        thread.join().expect("no panic").expect("a good end");
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn rest_of(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // A reset is an end too; what came before it counts.
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn match_request(photo: &[u8]) -> Vec<u8> {
+    let mut request = format!(
+        "POST /v1/match HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: image/png\r\n\
+         Content-Length: {}\r\n\r\n",
+        photo.len()
+    )
+    .into_bytes();
+    request.extend(photo);
+    request
+}
+
+fn status_of(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or(answer)
+}
+
+#[test]
+fn a_client_registers_matches_and_removes() {
+    let server = Server::fake(ServeLimits::default());
+    let client = ureq::Agent::new_with_defaults();
+    let mut registered = client
+        .post(server.url("/v1/assets"))
+        .send_json(asset("Acme", "Star", &[&picture(STAR)]))
+        .expect("registered");
+    assert_eq!(registered.status(), 201);
+    let location = registered.headers()["location"]
+        .to_str()
+        .expect("text")
+        .to_owned();
+    let registered: Value = registered.body_mut().read_json().expect("JSON");
+    assert_eq!(location, format!("/v1/assets/{}", registered["asset_id"]));
+    let verdict = || -> Value {
+        let sent = json!({ "base64": base64(&picture(STAR)) });
+        let mut answer = client
+            .post(server.url("/v1/match"))
+            .send_json(sent)
+            .expect("matched");
+        answer.body_mut().read_json().expect("JSON")
+    };
+    assert_eq!(verdict()["findings"][0]["brand"], "Acme");
+    let removed = client
+        .delete(server.url(&location))
+        .call()
+        .expect("removed");
+    assert_eq!(removed.status(), 204);
+    assert_eq!(verdict()["findings"], json!([]));
+}
+
+#[test]
+fn heads_that_come_slowly_are_cut_off() {
+    let server = Server::fake(ServeLimits {
+        header_timeout: Duration::from_millis(300),
+        ..ServeLimits::default()
+    });
+    for begun in [
+        &b""[..],
+        b"G",
+        b"PRI * HT",
+        b"GET /healthz HTTP/1.1\r\nHost: loc",
+    ] {
+        let mut stream = server.connect();
+        stream.write_all(begun).expect("sent");
+        let started = Instant::now();
+        rest_of(&mut stream);
+        assert!(started.elapsed() < PATIENCE, "{begun:?} was let wait");
+    }
+    // A byte now and then does not help.
+    let mut stream = server.connect();
+    let started = Instant::now();
+    for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+        .iter()
+        .cycle()
+    {
+        if stream.write_all(&[*byte]).is_err() {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "a byte a time was let wait");
+        thread::sleep(Duration::from_millis(30));
+    }
+    // Nor does an answered request before.
+    let mut stream = server.connect();
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("sent");
+    let started = Instant::now();
+    assert_eq!(status_of(&rest_of(&mut stream)), "200");
+    assert!(started.elapsed() < PATIENCE, "an idle connection was kept");
+    assert!(server.is_alive());
+}
+
+#[test]
+fn bodies_that_come_slowly_are_cut_off() {
+    let server = Server::fake(ServeLimits {
+        request_timeout: Duration::from_millis(300),
+        ..ServeLimits::default()
+    });
+    let photo = picture(STAR);
+    let request = match_request(&photo);
+    let answer = server.exchange(&request[..request.len() - 1]);
+    assert_eq!(status_of(&answer), "408", "{answer}");
+    assert!(answer.contains("too-slow"), "{answer}");
+    assert!(server.is_alive());
+}
+
+#[test]
+fn bodies_that_are_too_large_are_refused_before_they_come() {
+    let server = Server::fake(ServeLimits {
+        max_body_bytes: 1000,
+        ..ServeLimits::default()
+    });
+    let head = "POST /v1/match HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n";
+    let announced = format!("{head}Content-Length: 99999999999\r\n\r\n");
+    let answer = server.exchange(announced.as_bytes());
+    assert_eq!(status_of(&answer), "413", "{answer}");
+    let expecting = format!("{head}Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n");
+    let answer = server.exchange(expecting.as_bytes());
+    assert_eq!(status_of(&answer), "413", "{answer}");
+    let chunked = format!(
+        "{head}Transfer-Encoding: chunked\r\n\r\n400\r\n{}\r\n",
+        "x".repeat(1024)
+    );
+    let answer = server.exchange(chunked.as_bytes());
+    assert_eq!(status_of(&answer), "413", "{answer}");
+    assert!(server.is_alive());
+}
+
+#[test]
+fn clients_that_read_only_after_sending_are_told_why_they_were_refused() {
+    let server = Server::fake(ServeLimits {
+        max_body_bytes: 1000,
+        ..ServeLimits::default()
+    });
+    let large = match_request(&vec![b'x'; 20 << 20]);
+    for _ in 0..5 {
+        let mut stream = server.connect();
+        stream.write_all(&large).expect("all is taken");
+        // Time for a reset to arrive, if there is one.
+        thread::sleep(Duration::from_millis(20));
+        let answer = rest_of(&mut stream);
+        assert_eq!(status_of(&answer), "413", "{answer}");
+    }
+}
+
+#[test]
+fn what_is_no_request_harms_nobody() {
+    let server = Server::fake(ServeLimits {
+        header_timeout: Duration::from_millis(300),
+        request_timeout: Duration::from_millis(300),
+        ..ServeLimits::default()
+    });
+    let endless_head = [&b"GET / HTTP/1.1\r\nX: "[..], &vec![b'x'; 400_000]].concat();
+    let many_headers = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(1000));
+    let bad_chunk =
+        b"POST /v1/match HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; \
+        boundary=x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n";
+    let two_lengths = b"POST /v1/match HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\
+        Content-Length: 2\r\n\r\nab";
+    for request in [
+        &b"\0\x01\x02\x03\r\n\r\n"[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /healthz HTTP/9.9\r\n\r\n",
+        &endless_head,
+        many_headers.as_bytes(),
+        bad_chunk,
+        two_lengths,
+    ] {
+        let mut stream = server.connect();
+        // The server may close before it has taken all of it.
+        let _ = stream.write_all(request);
+        let answer = rest_of(&mut stream);
+        assert!(
+            answer.is_empty() || status_of(&answer).starts_with('4'),
+            "{answer}"
+        );
+    }
+    // Clients that go away in the middle.
+    for length in [10, 150, 200] {
+        let request = match_request(&picture(STAR));
+        server
+            .connect()
+            .write_all(&request[..length])
+            .expect("sent");
+    }
+    assert!(server.is_alive());
+}
+
+#[test]
+fn requests_beyond_capacity_are_turned_away_at_once() {
+    let (server, gate) = Server::gated(ServeLimits {
+        max_requests: 2,
+        ..ServeLimits::default()
+    });
+    let request = match_request(&picture(MOON));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| server.exchange(&request));
+        gate.wait_for(1);
+        // The one lane for photos is taken: this one waits.
+        let mut second = server.connect();
+        second.write_all(&request).expect("sent");
+        let started = Instant::now();
+        let turned_away = loop {
+            let answer = server.exchange(
+                b"GET /v1/brands HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            );
+            // Until the second has arrived there is room.
+            if status_of(&answer) != "200" {
+                break answer;
+            }
+            assert!(started.elapsed() < PATIENCE, "all were let in");
+        };
+        assert_eq!(status_of(&turned_away), "503", "{turned_away}");
+        assert!(turned_away.contains("retry-after: "), "{turned_away}");
+        assert!(
+            turned_away.contains("application/problem+json"),
+            "{turned_away}"
+        );
+        assert!(server.is_alive(), "a busy server is not a dead one");
+        gate.open();
+        assert_eq!(status_of(&first.join().expect("no panic")), "200");
+        assert_eq!(status_of(&rest_of(&mut second)), "200");
+    });
+    let answer = server.exchange(&request);
+    assert_eq!(status_of(&answer), "200", "room again: {answer}");
+}
+
+#[test]
+fn connections_beyond_the_cap_wait_for_room() {
+    let server = Server::fake(ServeLimits {
+        max_connections: 1,
+        header_timeout: Duration::from_millis(500),
+        ..ServeLimits::default()
+    });
+    let idle = server.connect();
+    // Served once the idle one is cut off.
+    assert!(server.is_alive());
+    drop(idle);
+}
+
+#[test]
+fn clients_that_do_not_read_are_cut_off() {
+    let server = Server::fake(ServeLimits {
+        max_connections: 1,
+        write_timeout: Duration::from_millis(300),
+        ..ServeLimits::default()
+    });
+    let client = ureq::Agent::config_builder()
+        .max_idle_connections(0)
+        .build()
+        .new_agent();
+    let noise = RgbImage::from_fn(600, 600, |x, y| {
+        let n = (x * 7919 + y * 104_729).wrapping_mul(2_654_435_761);
+        Rgb([(n >> 8) as u8, (n >> 16) as u8, (n >> 24) as u8])
+    });
+    let mut registered = client
+        .post(server.url("/v1/assets"))
+        .send_json(asset("Acme", "Noise", &[&png(&noise)]))
+        .expect("registered");
+    let registered: Value = registered.body_mut().read_json().expect("JSON");
+    let file = format!(
+        "GET /v1/assets/{}/images/{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        registered["asset_id"], registered["added"][0]
+    );
+    let mut deaf = server.connect();
+    deaf.write_all(file.repeat(60).as_bytes()).expect("sent");
+    let started = Instant::now();
+    assert!(
+        server.is_alive(),
+        "the only connection is given to the next"
+    );
+    assert!(started.elapsed() < PATIENCE);
+    drop(deaf);
+}
+
+#[test]
+fn stopping_lets_the_request_in_progress_finish() {
+    let (mut server, gate) = Server::gated(ServeLimits::default());
+    let mut stream = server.connect();
+    let idle = server.connect();
+    stream
+        .write_all(&match_request(&picture(MOON)))
+        .expect("sent");
+    gate.wait_for(1);
+    server.begin_to_stop();
+    let started = Instant::now();
+    while TcpStream::connect(server.address).is_ok() {
+        assert!(started.elapsed() < PATIENCE, "still takes connections");
+        thread::sleep(Duration::from_millis(10));
+    }
+    gate.open();
+    let answer = rest_of(&mut stream);
+    assert_eq!(status_of(&answer), "200", "{answer}");
+    assert!(answer.contains("\"verdict\":\"Clear\""), "{answer}");
+    drop(idle);
+    server.wait_for_the_end();
+}
+
+#[test]
+fn stopping_does_not_wait_for_ever() {
+    let (mut server, gate) = Server::gated(ServeLimits {
+        drain_timeout: Duration::from_millis(200),
+        ..ServeLimits::default()
+    });
+    let mut stream = server.connect();
+    stream
+        .write_all(&match_request(&picture(MOON)))
+        .expect("sent");
+    gate.wait_for(1);
+    server.begin_to_stop();
+    let started = Instant::now();
+    server.wait_for_the_end();
+    assert!(started.elapsed() < PATIENCE);
+    assert_eq!(rest_of(&mut stream), "", "cut off without an answer");
+    gate.open();
+}
+
+#[tokio::test]
+async fn other_machines_are_listened_to_only_when_that_is_allowed() {
+    let service = Service::new();
+    for (allow_remote, is_served) in [(false, false), (true, true)] {
+        let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
+        let limits = ServeLimits {
+            allow_remote,
+            ..ServeLimits::default()
+        };
+        let engine = Arc::clone(&service.engine);
+        let served = serve(listener, engine, limits, std::future::ready(())).await;
+        assert_eq!(served.is_ok(), is_served);
+    }
+}
