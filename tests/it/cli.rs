@@ -1,0 +1,240 @@
+//! The program as its users run it: real networks, real database, real files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A home of its own and the program on it.
+pub struct Program {
+    home: TempDir,
+}
+
+impl Program {
+    pub fn new() -> Self {
+        Self {
+            home: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        let output = Command::new(env!("CARGO_BIN_EXE_touchstone"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("TOUCHSTONE_HOME", self.home.path().join("home"))
+            .args(arguments)
+            .output()
+            .expect("the program starts");
+        Ran(output)
+    }
+
+    /// Runs, and expects exit 0.
+    pub fn done(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code(), 0, "{arguments:?}: {}", ran.stderr());
+        ran
+    }
+}
+
+/// How a run ended.
+pub struct Ran(Output);
+
+impl Ran {
+    pub fn code(&self) -> i32 {
+        self.0.status.code().expect("not killed")
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).expect("UTF-8")
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout()).unwrap_or_else(|e| panic!("{e}: {}", self.stdout()))
+    }
+}
+
+const PACK: &str = "fixtures/grocery/packs/oatly-oat-milk.jpg";
+const COPY: &str = "fixtures/photos/copy-oatly-oat-milk-crop.jpg";
+
+fn verdict(program: &Program, photo: &str) -> Value {
+    program.done(&["match", "--json", photo]).json()[0].clone()
+}
+
+#[test]
+fn an_asset_is_found_from_registration_until_removal() {
+    let program = Program::new();
+    let register = ["register", PACK, "--brand", "Oatly", "--kind", "packaging", "--json"];
+    let report = program.done(&register).json();
+    assert_eq!(report["n_pictures_added"], 1);
+    let again = program.done(&register).json();
+    assert_eq!((again["n_pictures_added"].clone(), again["n_duplicates"].clone()), (0.into(), 1.into()));
+
+    let found = verdict(&program, COPY);
+    assert_eq!(found["verdict"], "Flagged");
+    let finding = &found["findings"][0];
+    assert_eq!((finding["brand"].as_str(), finding["kind"].as_str()), (Some("Oatly"), Some("StolenPhoto")));
+    assert!(finding["probability"].as_f64().expect("a number") > 0.9);
+    assert!(found["timings_ms"]["embed"].as_f64().expect("a number") > 0.0);
+
+    let id = finding["asset_id"].to_string();
+    program.done(&["assets", "disable", &id]);
+    assert_eq!(verdict(&program, COPY)["verdict"], "Clear");
+    program.done(&["assets", "enable", &id]);
+    assert_eq!(verdict(&program, COPY)["verdict"], "Flagged");
+    program.done(&["assets", "remove", &id]);
+    assert_eq!(verdict(&program, COPY)["verdict"], "Clear");
+    assert_eq!(program.done(&["assets", "list", "--json"]).json(), Value::Array(vec![]));
+}
+
+#[test]
+fn a_photo_with_nothing_registered_is_clear_and_the_same_answer_comes_twice() {
+    let program = Program::new();
+    program.done(&["register", "fixtures/assets.csv"]);
+    let photo = "fixtures/grocery/photos/nothing-5.jpg";
+    assert_eq!(verdict(&program, photo)["verdict"], "Clear");
+    let (first, second) = (verdict(&program, COPY), verdict(&program, COPY));
+    assert_eq!(first["findings"], second["findings"]);
+}
+
+#[test]
+fn hostile_files_are_reported_one_by_one_and_cost_nothing_else() {
+    let program = Program::new();
+    let folder = program.path("mixed");
+    fs::create_dir(&folder).expect("a folder");
+    let mut n_hostile = 0;
+    for entry in fs::read_dir("fixtures/hostile").expect("fixtures") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|e| e != "md" && e != "csv" && e != "jsonl") {
+            n_hostile += 1;
+            fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("a copy");
+        }
+    }
+    assert!(n_hostile >= 8);
+    fs::copy(PACK, folder.join("good.jpg")).expect("a copy");
+    let folder = folder.to_str().expect("UTF-8");
+    let ran = program.run(&["register", folder, "--brand", "Mixed", "--json"]);
+    assert_eq!(ran.code(), 1, "{}", ran.stderr());
+    let report = ran.json();
+    let failures = report["failures"].as_array().expect("a list");
+    assert!(failures.iter().all(|f| !f["reason"].as_str().expect("text").is_empty()));
+    let n_added = report["n_pictures_added"].as_u64().expect("a number") as usize;
+    assert_eq!(n_added + failures.len(), n_hostile + 1, "{report}");
+    assert!(n_added >= 1 && failures.len() >= 6);
+
+    let out = program.path("out.jsonl");
+    let ran = program.run(&["scan", folder, "--out", out.to_str().expect("UTF-8")]);
+    assert_eq!(ran.code(), 1, "{}", ran.stderr());
+    let lines = json_lines(&out);
+    assert_eq!(lines.len(), n_hostile + 1, "every photo has a line");
+    assert!(lines.iter().any(|line| line["photo"] == "good.jpg" && line["verdict"] == "Flagged"));
+}
+
+fn json_lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).expect("readable");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn bad_lines_of_a_manifest_are_named_and_the_rest_goes_in() {
+    let program = Program::new();
+    let ran = program.run(&["register", "fixtures/hostile/bad-lines.csv"]);
+    assert_eq!(ran.code(), 1, "{}", ran.stderr());
+    assert!(ran.stderr().contains("line "), "{}", ran.stderr());
+    let ran = program.run(&["register", "no-such-file.csv"]);
+    assert_eq!(ran.code(), 2);
+    assert!(ran.stderr().contains("no-such-file.csv"));
+}
+
+#[test]
+fn a_scan_answers_every_photo_in_three_forms_and_keeps_unknown_fields() {
+    let program = Program::new();
+    program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
+    let manifest = program.path("listings.jsonl");
+    let photo = |name: &str| fs::canonicalize(name).expect("a fixture").display().to_string();
+    let lines = [
+        format!(r#"{{"listing_id":"A","photos":["{}","{}"],"seller":{{"id":"s1"}},"colour":"red"}}"#, photo(COPY), photo("fixtures/grocery/photos/nothing-1.jpg")),
+        "{broken".to_owned(),
+        r#"{"listing_id":"B","photos":["missing.jpg"]}"#.to_owned(),
+    ];
+    fs::write(&manifest, lines.join("\n")).expect("a file");
+    let outs = ["out.jsonl", "out.csv", "out.html"].map(|name| program.path(name));
+    let mut arguments = vec!["scan", manifest.to_str().expect("UTF-8")];
+    for out in &outs {
+        arguments.extend(["--out", out.to_str().expect("UTF-8")]);
+    }
+    assert_eq!(program.run(&arguments).code(), 1);
+    let rows = json_lines(&outs[0]);
+    assert_eq!(rows.len(), 4, "two photos, a bad line, a missing photo");
+    assert_eq!((rows[0]["verdict"].as_str(), rows[0]["listing"]["colour"].as_str()), (Some("Flagged"), Some("red")));
+    assert_eq!(rows[1]["verdict"], "Clear");
+    assert!(rows[2]["error"].is_string() && rows[3]["error"].is_string());
+    assert!(fs::read_to_string(&outs[1]).expect("CSV").lines().count() >= 5);
+    let page = fs::read_to_string(&outs[2]).expect("HTML");
+    assert!(page.contains("data:image/jpeg;base64,") && page.contains("Oatly"));
+}
+
+#[test]
+fn an_authorised_seller_raises_no_verdict() {
+    let program = Program::new();
+    let manifest = program.path("assets.csv");
+    let pack = fs::canonicalize(PACK).expect("a fixture");
+    let text = format!("path,brand,kind,authorised_sellers\n{},Oatly,packaging,s-official\n", pack.display());
+    fs::write(&manifest, text).expect("a file");
+    program.done(&["register", manifest.to_str().expect("UTF-8")]);
+    let listings = program.path("l.csv");
+    let photo = fs::canonicalize(COPY).expect("a fixture");
+    let photo = photo.display();
+    fs::write(&listings, format!("photos,seller_id\n{photo},s-official\n{photo},s-other\n")).expect("a file");
+    let rows = program.done(&["scan", listings.to_str().expect("UTF-8"), "--out", "-"]).stdout();
+    let verdicts: Vec<Value> = rows.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    assert_eq!(verdicts[0]["verdict"], "Clear");
+    assert_eq!(verdicts[0]["findings"][0]["authorised_seller"], true);
+    assert_eq!(verdicts[1]["verdict"], "Flagged");
+}
+
+#[test]
+fn another_network_is_refused_until_the_pictures_are_described_anew() {
+    let program = Program::new();
+    program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
+    let other = ["--model", "models/lite0-gem.toml"];
+    let with_other = |rest: &[&'static str]| [&other[..], rest].concat();
+    let refused = program.run(&with_other(&["match", COPY]));
+    assert_eq!(refused.code(), 2);
+    assert!(refused.stderr().contains("touchstone assets reembed"), "{}", refused.stderr());
+    program.done(&with_other(&["assets", "reembed"]));
+    program.done(&with_other(&["match", COPY]));
+    assert_eq!(program.run(&["match", COPY]).code(), 2, "the first network is the stranger now");
+}
+
+#[test]
+fn what_is_exported_can_be_imported_elsewhere() {
+    let (here, there) = (Program::new(), Program::new());
+    here.done(&["register", PACK, "--brand", "Oatly", "--asset", "Oat milk", "--kind", "packaging"]);
+    let folder = here.path("export");
+    let folder = folder.to_str().expect("UTF-8");
+    here.done(&["assets", "export", folder]);
+    there.done(&["assets", "import", folder]);
+    let listed = there.done(&["assets", "list", "--json"]).json();
+    assert_eq!((listed[0]["brand"].as_str(), listed[0]["name"].as_str()), (Some("Oatly"), Some("Oat milk")));
+    assert_eq!(verdict(&there, COPY)["verdict"], "Flagged");
+}
+
+#[test]
+fn doctor_finds_nothing_wrong_with_a_fresh_home_and_a_damaged_one_wanting() {
+    let program = Program::new();
+    let well = program.done(&["doctor"]).stdout();
+    assert!(well.lines().count() >= 5 && !well.contains("WRONG"), "{well}");
+    fs::write(program.path("home").join("touchstone.db"), b"no database at all").expect("a file");
+    let ran = program.run(&["doctor"]);
+    assert_eq!(ran.code(), 1);
+    assert!(ran.stdout().contains("WRONG") && ran.stdout().contains("backup"), "{}", ran.stdout());
+}
