@@ -93,10 +93,9 @@ impl GraphIndex {
 
     /// Every entry with its numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, &[f32])> {
-        let alive = self.vectors.entries().iter().zip(&self.is_dead).enumerate();
-        alive.filter_map(|(slot, (&entry, &is_dead))| {
-            (!is_dead).then(|| (entry, self.vectors.values(slot)))
-        })
+        let all = self.vectors.entries().iter().zip(&self.is_dead).enumerate();
+        let alive = all.filter(|(_, (_, is_dead))| !**is_dead);
+        alive.map(|(slot, (&entry, _))| (entry, self.vectors.values(slot)))
     }
 
     /// About the `k` nearest of each query, best first, the smaller entry first among equals, among
@@ -114,6 +113,20 @@ impl GraphIndex {
         ef: usize,
         allow: Option<Allow<'_>>,
     ) -> Result<Vec<Vec<Neighbour>>, IndexError> {
+        let n_visits = self.vectors.len() / SCAN_SHARE;
+        self.search_within(n_visits, queries, k, ef, allow)
+    }
+
+    /// [`search_many`](Self::search_many) where a walk may see only `n_visits` vectors before a scan
+    /// takes its place.
+    pub(super) fn search_within(
+        &self,
+        n_visits: usize,
+        queries: &[Embedding],
+        k: usize,
+        ef: usize,
+        allow: Option<Allow<'_>>,
+    ) -> Result<Vec<Vec<Neighbour>>, IndexError> {
         let entries = self.vectors.entries();
         let may = |slot: u32| {
             let slot = slot as usize;
@@ -122,7 +135,7 @@ impl GraphIndex {
         let limit = n_candidates(k);
         let search = |query: &Embedding| {
             let query = self.vectors.query(query)?;
-            let list = match self.walk(&query, limit.max(ef), &may) {
+            let list = match self.walk(&query, limit.max(ef), n_visits, &may) {
                 Some(list) => list,
                 None => self.scan(&query, limit, &may),
             };
@@ -136,8 +149,14 @@ impl GraphIndex {
         lists.pop().unwrap_or_else(|| Shortlist::new(limit))
     }
 
-    /// `None` when the walk grew longer than a scan.
-    fn walk(&self, query: &Query<'_>, ef: usize, may: &impl Fn(u32) -> bool) -> Option<Shortlist> {
+    /// `None` when the walk would have seen more than `n_visits` vectors.
+    fn walk(
+        &self,
+        query: &Query<'_>,
+        ef: usize,
+        n_visits: usize,
+        may: &impl Fn(u32) -> bool,
+    ) -> Option<Shortlist> {
         let mut list = Shortlist::new(ef);
         if self.vectors.len() == 0 {
             return Some(list);
@@ -152,9 +171,8 @@ impl GraphIndex {
             list.push(start);
         }
         let mut n_visited = 1;
-        let n_allowed = self.vectors.len() / SCAN_SHARE;
         while let Some(Reverse(nearest)) = waiting.pop() {
-            if !list.would_take(&nearest) || n_visited > n_allowed {
+            if !list.would_take(&nearest) || n_visited > n_visits {
                 break;
             }
             self.look_around(query, nearest.slot, &mut visits);
@@ -170,7 +188,7 @@ impl GraphIndex {
             }
         }
         VISITS.set(visits);
-        (n_visited <= n_allowed).then_some(list)
+        (n_visited <= n_visits).then_some(list)
     }
 
     /// The nearest slot that steps through the upper layers lead to.
