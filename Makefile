@@ -46,5 +46,8 @@ bench-index: setup ## search in 10,000 and 100,000 vectors
 bench-scan: build ## photos a second from file to verdict, beside the Python way
 	@benches/python/run.sh scan
 
+calibrate: build ## fit models/judge.json anew on pictures made from licensed packages
+	@scripts/calibrate.sh
+
 clean: ## remove everything that can be made again
 	rm -rf target vendor demo benches/data

@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 pub struct Measurements {
     /// Best cosine of a window of the photo with a reference of the asset, `-1..=1`.
     pub window_similarity: Option<f32>,
-    /// `window_similarity` in standard deviations above what this asset reaches by chance.
+    /// `window_similarity` in standard deviations above what unrelated marks reach on this photo.
     pub window_z: Option<f32>,
     /// Cosine of the whole photo with a whole reference, `-1..=1`.
     pub whole_similarity: Option<f32>,
-    /// `whole_similarity` in standard deviations above what this asset reaches by chance.
+    /// `whole_similarity` in standard deviations above what unrelated marks reach on this photo.
     pub whole_z: Option<f32>,
-    /// How far `window_z` stands above the best of any other brand; negative when another leads.
+    /// How far `window_similarity` stands above the best of any other brand; negative when another leads.
     pub window_margin: Option<f32>,
-    /// How far `whole_z` stands above the best of any other brand; negative when another leads.
+    /// How far `whole_similarity` stands above the best of any other brand; negative when another leads.
     pub whole_margin: Option<f32>,
     /// Share of the photo that the best window covers, `0..=1`.
     pub view_area: Option<f32>,

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::chance::dot;
-use super::registry::{Reference, ReferenceVector, Registry};
+use super::cohort::{Chance, dot};
+use super::registry::{Reference, Registry};
 use super::word_marks::FoundWord;
 use super::{Engine, EngineError, PhotoDescription};
 use crate::domain::{AssetId, Measurements, PictureId, Region};
@@ -58,7 +58,12 @@ impl Engine {
             .filter(|id| registry.active_asset(**id).is_some())
             .filter_map(|&id| self.measure(&registry, id, description, whole))
             .collect();
+        let window_chance = self.cohort.window_chance(description);
+        let whole_chance = self.cohort.whole_chance(description);
         for candidate in &mut candidates {
+            let m = &mut candidate.measured;
+            m.window_z = above(window_chance, m.window_similarity);
+            m.whole_z = above(whole_chance, m.whole_similarity);
             let word = words.get(&candidate.asset_id);
             add_word(candidate, word, description.words.is_some());
         }
@@ -111,10 +116,11 @@ impl Engine {
                 m.hash_distance = Some(m.hash_distance.map_or(distance, |d| d.min(distance)));
             }
             if self.settings.stages.windows
-                && let Some((closeness, region)) = measure_windows(m, reference, description)
-                && closeness > best
+                && let Some((similarity, region)) = nearest_window(reference, description)
+                && similarity > best
             {
-                best = closeness;
+                best = similarity;
+                m.window_similarity = Some(similarity);
                 candidate.picture_id = reference.id;
                 candidate.region = region;
                 m.view_area = Some(region.area() / whole.area());
@@ -124,57 +130,28 @@ impl Engine {
     }
 }
 
+fn above(chance: Option<Chance>, similarity: Option<f32>) -> Option<f32> {
+    Some(chance?.deviations(similarity?))
+}
+
 fn raise(slot: &mut Option<f32>, value: f32) {
     *slot = Some(slot.map_or(value, |old| old.max(value)));
 }
 
 fn measure_whole(m: &mut Measurements, reference: &Reference, description: &PhotoDescription) {
     for vector in &reference.wholes {
-        let similarity = dot(vector.embedding.as_slice(), description.whole.as_slice());
+        let similarity = dot(vector.as_slice(), description.whole.as_slice());
         raise(&mut m.whole_similarity, similarity);
-        if let Some(chance) = vector.chance {
-            raise(&mut m.whole_z, chance.deviations(similarity));
-        }
     }
 }
 
-/// The window that comes closest to any version of the reference, and how close: in deviations above
-/// chance where that is known.
-fn measure_windows(
-    m: &mut Measurements,
-    reference: &Reference,
-    description: &PhotoDescription,
-) -> Option<(f32, Region)> {
-    let mut best: Option<(f32, Region)> = None;
-    for vector in &reference.windows {
-        let Some((similarity, region)) = nearest_window(vector, description) else {
-            continue;
-        };
-        raise(&mut m.window_similarity, similarity);
-        let closeness = match vector.chance {
-            Some(chance) => {
-                let z = chance.deviations(similarity);
-                raise(&mut m.window_z, z);
-                z
-            }
-            None => similarity,
-        };
-        if best.is_none_or(|(b, _)| closeness > b) {
-            best = Some((closeness, region));
-        }
-    }
-    best
-}
-
-fn nearest_window(
-    vector: &ReferenceVector,
-    description: &PhotoDescription,
-) -> Option<(f32, Region)> {
-    description
-        .windows
-        .iter()
-        .map(|(region, window)| (dot(vector.embedding.as_slice(), window.as_slice()), *region))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+/// The window that comes closest to any version of the reference, and its similarity.
+fn nearest_window(reference: &Reference, description: &PhotoDescription) -> Option<(f32, Region)> {
+    let similarities = description.windows.iter().flat_map(|(region, window)| {
+        let versions = reference.windows.iter();
+        versions.map(|version| (dot(version.as_slice(), window.as_slice()), *region))
+    });
+    similarities.max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 /// Differing bits, best of the eight ways in which the photo may be turned or mirrored.
@@ -221,8 +198,8 @@ fn add_margins(registry: &Registry, candidates: &mut [Candidate]) {
             .collect();
         margins(&values)
     };
-    let window = of(|m| m.window_z.or(m.window_similarity));
-    let whole = of(|m| m.whole_z.or(m.whole_similarity));
+    let window = of(|m| m.window_similarity);
+    let whole = of(|m| m.whole_similarity);
     for (candidate, (window, whole)) in candidates.iter_mut().zip(window.into_iter().zip(whole)) {
         candidate.measured.window_margin = window;
         candidate.measured.whole_margin = whole;

@@ -44,9 +44,9 @@ pub enum EngineError {
         #[source]
         cause: io::Error,
     },
-    /// The background file is damaged, or belongs to another network.
-    #[error("the background file {path} does not hold vectors of {expected:?} numbers: restore it, or make it anew for this network", path = path.display())]
-    BadBackground {
+    /// The cohort file is damaged, or belongs to another network.
+    #[error("the cohort file {path} does not hold vectors of {expected:?} numbers: restore it, or make it anew for this network", path = path.display())]
+    BadCohort {
         /// The file.
         path: PathBuf,
         /// Dimensions of window and whole vectors.

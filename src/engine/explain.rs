@@ -92,8 +92,8 @@ fn whole_sentence(m: &Measurements) -> Option<String> {
 fn margin_sentence(m: &Measurements) -> Option<String> {
     let margin = m.window_margin.or(m.whole_margin)?;
     Some(if margin >= 0.0 {
-        format!("the nearest other brand is {margin:.1} deviations behind")
+        format!("the nearest other brand is {margin:.2} less similar")
     } else {
-        format!("another brand is {:.1} deviations ahead", -margin)
+        format!("another brand is {:.2} more similar", -margin)
     })
 }

@@ -6,9 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Zoned;
-use rayon::prelude::*;
 
-use super::chance::{Background, Chance};
 use super::describe::{SPACE_WHOLE, SPACE_WINDOW};
 use super::word_marks::{AssetWords, FoundWord};
 use super::{Engine, EngineError};
@@ -17,17 +15,6 @@ use crate::index::{EntryId, LiveIndex};
 use crate::matching::hash::PictureHash;
 use crate::ocr::Word;
 use crate::store::{IndexedPicture, RegistryChange};
-
-/// A vector of a reference with what it reaches by chance.
-#[derive(Debug, Clone)]
-pub struct ReferenceVector {
-    /// Which version of the picture it describes.
-    pub variant: String,
-    /// The vector.
-    pub embedding: Embedding,
-    /// `None` without a background.
-    pub chance: Option<Chance>,
-}
 
 /// A reference picture as matching needs it.
 #[derive(Debug, Clone)]
@@ -41,9 +28,9 @@ pub struct Reference {
     /// Its width and height, pixels.
     pub size: [u32; 2],
     /// Vectors that windows are compared with.
-    pub windows: Vec<ReferenceVector>,
+    pub windows: Vec<Embedding>,
     /// Vectors that whole photos are compared with.
-    pub wholes: Vec<ReferenceVector>,
+    pub wholes: Vec<Embedding>,
 }
 
 /// All assets and their references.
@@ -159,7 +146,7 @@ impl Registry {
             (&self.wholes, &reference.wholes),
         ] {
             for (position, vector) in vectors.iter().enumerate() {
-                index.insert(entry_id(reference.id, position), &vector.embedding)?;
+                index.insert(entry_id(reference.id, position), vector)?;
             }
         }
         self.pictures_of
@@ -188,22 +175,15 @@ impl Registry {
     }
 }
 
-fn reference_of(picture: IndexedPicture, background: &Background) -> Reference {
+fn reference_of(picture: IndexedPicture) -> Reference {
     let (mut windows, mut wholes) = (Vec::new(), Vec::new());
     for descriptor in picture.descriptors {
-        let (list, chance) = match descriptor.space.as_str() {
-            SPACE_WINDOW => (
-                &mut windows,
-                background.window_chance(&descriptor.embedding),
-            ),
-            SPACE_WHOLE => (&mut wholes, background.whole_chance(&descriptor.embedding)),
-            _ => continue,
-        };
-        list.push(ReferenceVector {
-            variant: descriptor.variant,
-            embedding: descriptor.embedding,
-            chance,
-        });
+        match descriptor.space.as_str() {
+            SPACE_WINDOW => windows.push(descriptor.embedding),
+            SPACE_WHOLE => wholes.push(descriptor.embedding),
+            // Spaces of a later version are of no use here.
+            _ => {}
+        }
     }
     Reference {
         id: picture.id,
@@ -250,12 +230,8 @@ impl Engine {
                 RegistryChange::Picture(_) => {}
             }
         }
-        let references: Vec<Reference> = pictures
-            .into_par_iter()
-            .map(|picture| reference_of(picture, &self.background))
-            .collect();
-        for reference in references {
-            registry.insert(reference)?;
+        for picture in pictures {
+            registry.insert(reference_of(picture))?;
         }
         if changes_words {
             registry.words = AssetWords::new(registry.assets.values());

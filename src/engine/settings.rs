@@ -9,7 +9,7 @@ use crate::matching::policy::Policy;
 pub struct EngineSettings {
     /// Data folder.
     pub home: PathBuf,
-    /// Folder with the networks that read words and the background descriptors.
+    /// Folder with the networks that read words.
     pub models: PathBuf,
     /// Card of the embedding network.
     pub model_card: PathBuf,
@@ -24,9 +24,9 @@ pub struct EngineSettings {
 }
 
 impl EngineSettings {
-    /// Descriptors of pictures with nothing registered, made with the same network.
-    pub fn background_path(&self) -> PathBuf {
-        self.model_card.with_extension("background")
+    /// Descriptors of marks that nobody has registered, made with the same network.
+    pub fn cohort_path(&self) -> PathBuf {
+        self.model_card.with_extension("cohort")
     }
 }
 

@@ -55,10 +55,10 @@ impl Feature {
         let value = match self {
             Self::WindowSimilarity => m.window_similarity,
             Self::WindowZ => m.window_z,
-            Self::WindowMargin => m.window_margin.map(|v| v.clamp(-3.0, 6.0)),
+            Self::WindowMargin => m.window_margin,
             Self::WholeSimilarity => m.whole_similarity,
             Self::WholeZ => m.whole_z,
-            Self::WholeMargin => m.whole_margin.map(|v| v.clamp(-3.0, 6.0)),
+            Self::WholeMargin => m.whole_margin,
             Self::HashAgreement => m
                 .hash_distance
                 .map(|d| (1.0 - d / CHANCE_HASH_DISTANCE).max(0.0)),

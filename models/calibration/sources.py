@@ -1,0 +1,180 @@
+"""Reads the licensed sources that `fetch_sources.sh` laid out: vector marks, fonts, photos, cut-out objects.
+
+Nothing here draws; nothing it reads is shipped with the project.
+"""
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from fontTools.ttLib import TTFont
+from PIL import ImageFont
+
+HERE = Path(__file__).parent
+ICON_SETS = ("logos", "cib", "devicon", "skill-icons", "bxl", "token-branded")
+# Endings that name a version of a brand's mark, not another brand.
+VERSION = re.compile(r"-(icon|wordmark|plain|original|line|dark|light|alt|logo|filled|color|square|circle|old|new)(?=-|$)")
+# Photos that show a mark of an excluded brand, or are no photos (screenshots, renderings, illustrations).
+NO_PHOTO = re.compile(r"screenshot|/landing\.|landing-page\.|profile(-page)?\.|curved|-small\.|-square\.|avatar|bg-showcase-1|bruno-abatti|/desktop/|/abstract/"
+                      r"|startbootstrap-agency[^/]*/.*/portfolio/|card-[23]\.|/backgrounds/cosmos|illustrations|/shapes/|Painting|Infinite|iphone|macbook", re.I)
+
+
+@dataclass
+class Design:
+    """One vector drawing of a brand's mark."""
+    source: str
+    name: str
+    svg: str
+
+
+@dataclass
+class Sources:
+    """Everything the set is made of. `photos` are float-ready uint8 RGB, `objects` uint8 RGBA cut-outs."""
+    brands: dict[str, list[Design]] = field(default_factory=dict)
+    pictograms: list[str] = field(default_factory=list)
+    fonts: list[bytes] = field(default_factory=list)
+    photos: list[np.ndarray] = field(default_factory=list)
+    plain_photos: list[np.ndarray] = field(default_factory=list)
+    objects: list[np.ndarray] = field(default_factory=list)
+    food: list[np.ndarray] = field(default_factory=list)
+
+
+def excluded_names():
+    """Lower-case brand names that may not appear (see excluded.txt)."""
+    return {line.strip() for line in (HERE / "excluded.txt").read_text().splitlines() if line.strip() and not line.startswith("#")}
+
+
+def is_excluded(name, excluded):
+    """True when an excluded brand stands in the design's name, as a word, as two words, or (6 letters and more) anywhere."""
+    words = [w for w in re.split(r"[-_: ]", name.lower()) if w]
+    joined = "".join(words)
+    pairs = [a + b for a, b in zip(words, words[1:])]
+    plain = {e.replace("-", "") for e in excluded}
+    return bool((set(words) | set(pairs) | {joined}) & plain) or any(len(e) >= 6 and e in joined for e in plain)
+
+
+def brand_key(name):
+    """The brand a design's name belongs to: 'vue-wordmark', 'vuedotjs' and 'vue' -> 'vue'."""
+    plain = re.sub(r"[^a-z0-9]", "", VERSION.sub("", name.lower())).replace("dotjs", "js")
+    return plain[:-2] if plain.endswith("js") and len(plain) > 4 else plain
+
+
+def icon_set(folder, name):
+    """(name, SVG text) of every icon of an iconify set."""
+    icons = json.loads((next((folder / "npm" / "@iconify-json").glob(f"{name}@*")) / "icons.json").read_text())
+    width, height = icons.get("width", 16), icons.get("height", 16)
+    for icon, spec in sorted(icons["icons"].items()):
+        if spec.get("hidden"):
+            continue
+        box = f'{spec.get("left", 0)} {spec.get("top", 0)} {spec.get("width", width)} {spec.get("height", height)}'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}">'
+        yield icon, head + spec["body"].replace("currentColor", "#151515") + "</svg>"
+
+
+def simple_icons(folder):
+    """(name, SVG text) of every simple icon, in the brand's colour."""
+    package = next((folder / "npm").glob("simple-icons@*"))
+    inks = {}
+    for entry in json.loads((package / "data" / "simple-icons.json").read_text()):
+        slug = entry.get("slug") or re.sub(r"[^a-z0-9]", "", entry["title"].lower())
+        inks[slug] = entry["hex"]
+    for path in sorted((package / "icons").glob("*.svg")):
+        yield path.stem, path.read_text().replace("<svg ", f'<svg fill="#{inks.get(path.stem, "151515")}" ', 1)
+
+
+def load_brands(folder):
+    """Brand -> its designs in all sets, without the excluded ones."""
+    excluded, brands = excluded_names(), {}
+    for source in ("simple-icons",) + ICON_SETS:
+        icons = simple_icons(folder) if source == "simple-icons" else icon_set(folder, source)
+        for name, svg in icons:
+            if not is_excluded(name, excluded):
+                brands.setdefault(brand_key(name), []).append(Design(source, name, svg))
+    return dict(sorted(brands.items()))
+
+
+def load_fonts(folder):
+    """The latin upright files of the font packages (weight 700 if there is one), as TrueType bytes."""
+    fonts = []
+    for package in sorted((folder / "npm" / "@fontsource").iterdir()):
+        files = sorted(package.glob("files/*-latin-*-normal.woff2"))
+        files = [f for f in files if "latin-ext" not in f.name]
+        heavy = [f for f in files if f.name.endswith("-700-normal.woff2")]
+        opened = TTFont(io.BytesIO((heavy or files)[0].read_bytes()))
+        opened.flavor = None
+        out = io.BytesIO()
+        opened.save(out)
+        fonts.append(out.getvalue())
+    return fonts
+
+
+def load_photo(path, longest=1100):
+    """uint8 RGB, or None for what is not a usable photo."""
+    size = path.stat().st_size
+    picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2 if size > 1_500_000 else cv2.IMREAD_COLOR)
+    if picture is None or min(picture.shape[:2]) < 300:
+        return None
+    scale = longest / max(picture.shape[:2])
+    if scale < 1:
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def load_photos(folder):
+    """Photos of the packages, each scene once."""
+    photos, seen = [], set()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in (".jpg", ".jpeg") or NO_PHOTO.search(str(path)) or "tuxpaint" in str(path) or path.stat().st_size < 30_000:
+            continue
+        photo = load_photo(path)
+        if photo is None:
+            continue
+        key = (cv2.resize(photo, (8, 8), interpolation=cv2.INTER_AREA) // 40).tobytes()
+        if key not in seen:
+            seen.add(key)
+            photos.append(photo)
+    return photos
+
+
+def load_objects(folder, kinds):
+    """Cut-out photos of things (RGBA), from the named folders of the stamps."""
+    found = []
+    for kind in kinds:
+        for path in sorted((folder / "deb" / "tuxpaint-stamps-default").rglob(f"stamps/{kind}/**/*.png")):
+            picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            if "cartoon" in str(path) or "mirror" in path.name or "flip" in path.name or picture is None or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 4:
+                continue
+            ys, xs = np.where(picture[..., 3] > 20)
+            if len(ys) < 2000:
+                continue
+            cut = picture[ys.min():ys.max() + 1, xs.min():xs.max() + 1][..., [2, 1, 0, 3]]
+            scale = 320 / max(cut.shape[:2])
+            found.append(cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
+    return found
+
+
+def load(folder, real_photos=None):
+    """All sources; `real_photos` is a folder of further photos with nothing registered on them (`nothing-*.jpg` are taken)."""
+    folder = Path(folder)
+    plain = []
+    if real_photos:
+        plain = [p for p in (load_photo(f) for f in sorted(Path(real_photos).rglob("nothing-*.jpg"))) if p is not None]
+    return Sources(load_brands(folder), [svg for _, svg in icon_set(folder, "noto")], load_fonts(folder), load_photos(folder), plain,
+                   load_objects(folder, ("food", "household", "hobbies", "sports", "plants/flowers", "animals/mammals")),
+                   load_objects(folder, ("food", "plants/flowers")))
+
+
+class Typeface:
+    """Fonts at any size, opened once."""
+
+    def __init__(self, fonts):
+        self.fonts, self.opened = fonts, {}
+
+    def at(self, index, size):
+        key = (index % len(self.fonts), size)
+        if key not in self.opened:
+            self.opened[key] = ImageFont.truetype(io.BytesIO(self.fonts[key[0]]), size)
+        return self.opened[key]
