@@ -122,8 +122,8 @@ fn classify(
     }
 }
 
-/// Whether the decoder ran out of bytes. The JPEG decoder does not say so in a way that code can
-/// read, but a whole JPEG has an end marker.
+/// Whether the decoder ran out of bytes. Those of JPEG, GIF and WebP do not say so in a way that code
+/// can read, but a whole JPEG has an end marker, a GIF ends with one, a WebP begins with its length.
 fn is_cut_off(error: &ImageError, bytes: &[u8], format: PictureFormat) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = match error {
         ImageError::IoError(io) => Some(io),
@@ -136,7 +136,14 @@ fn is_cut_off(error: &ImageError, bytes: &[u8], format: PictureFormat) -> bool {
         }
         cause = e.source();
     }
-    format == PictureFormat::Jpeg && !bytes.windows(2).any(|pair| pair == [0xff, 0xd9])
+    match (format, bytes) {
+        (PictureFormat::Jpeg, _) => !bytes.windows(2).any(|pair| pair == [0xff, 0xd9]),
+        (PictureFormat::Gif, [.., last]) => *last != b';',
+        (PictureFormat::WebP, [_, _, _, _, a, b, c, d, rest @ ..]) => {
+            (rest.len() as u64) < u64::from(u32::from_le_bytes([*a, *b, *c, *d]))
+        }
+        _ => false,
+    }
 }
 
 /// 8-bit RGB or RGBA, at most `max_side_px` a side.
