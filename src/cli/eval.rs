@@ -267,4 +267,3 @@ fn write_details(path: &Path, answered: &[Answered], by: EvalBy) -> anyhow::Resu
         .flush()
         .with_context(|| format!("writing {}", path.display()))
 }
-

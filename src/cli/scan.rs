@@ -57,7 +57,9 @@ pub(super) fn run(settings: Settings, command: ScanCommand) -> anyhow::Result<Ou
     };
     write_summary(&mut io::stderr().lock(), &summary, style)?;
     io::stderr().flush()?;
-    Ok(Outcome::of_failures(usize::try_from(summary.n_failed).unwrap_or(usize::MAX)))
+    Ok(Outcome::of_failures(
+        usize::try_from(summary.n_failed).unwrap_or(usize::MAX),
+    ))
 }
 
 /// Photos that the source names; `None` when there is nothing to count in advance.

@@ -189,7 +189,10 @@ mod tests {
         let chance = Chance::of(&[0.0, 0.2, 0.0, 0.2, 0.0, 0.2, 0.0, 0.2]).expect("eight marks");
         assert!((chance.mean - 0.1).abs() < 1e-6);
         assert!((chance.deviations(0.1 + chance.spread) - 1.0).abs() < 1e-5);
-        assert_eq!(Chance::of(&[0.3; 8]).expect("eight marks").spread, MIN_SPREAD);
+        assert_eq!(
+            Chance::of(&[0.3; 8]).expect("eight marks").spread,
+            MIN_SPREAD
+        );
     }
 
     #[test]

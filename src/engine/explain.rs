@@ -64,7 +64,10 @@ fn word_sentence(verified: &Verified) -> Option<String> {
     } else if word.found.exact {
         format!("the word mark {mark:?} is read")
     } else {
-        format!("the word {text:?} is {:.2} like the word mark {mark:?}", word.found.similarity)
+        format!(
+            "the word {text:?} is {:.2} like the word mark {mark:?}",
+            word.found.similarity
+        )
     })
 }
 

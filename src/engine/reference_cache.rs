@@ -29,7 +29,11 @@ pub(super) struct ReferenceCache(Mutex<HashMap<PictureId, Arc<ReferenceDetail>>>
 
 impl ReferenceCache {
     fn get(&self, id: PictureId) -> Option<Arc<ReferenceDetail>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned()
     }
 
     fn put(&self, id: PictureId, detail: Arc<ReferenceDetail>) {
@@ -62,7 +66,10 @@ impl Engine {
             .find(|f| f.kind == FEATURES_KIND)
             .and_then(|f| LocalFeatures::from_bytes(&f.bytes).ok());
         let features = features.unwrap_or_else(|| {
-            LocalFeatures::extract(&image::imageops::grayscale(&pixels), &FeatureLimits::REFERENCE)
+            LocalFeatures::extract(
+                &image::imageops::grayscale(&pixels),
+                &FeatureLimits::REFERENCE,
+            )
         });
         let detail = Arc::new(ReferenceDetail { features, pixels });
         self.references.put(id, Arc::clone(&detail));

@@ -217,7 +217,9 @@ impl Engine {
                     RegistryChange::Picture(picture) => pictures.push(picture),
                     other => changes.push(other),
                 })?;
-        let changes_words = changes.iter().any(|c| !matches!(c, RegistryChange::PictureRemoved(_)));
+        let changes_words = changes
+            .iter()
+            .any(|c| !matches!(c, RegistryChange::PictureRemoved(_)));
         for change in changes {
             match change {
                 RegistryChange::Asset(asset) => {

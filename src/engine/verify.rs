@@ -30,7 +30,9 @@ impl Verified {
     /// Where in the prepared photo: under the aligned reference if there is one, else the best window.
     pub fn region(&self) -> Region {
         match &self.alignment {
-            Some(alignment) if alignment.inliers >= MIN_INLIERS_FOR_PIXELS => bounds(&alignment.quad),
+            Some(alignment) if alignment.inliers >= MIN_INLIERS_FOR_PIXELS => {
+                bounds(&alignment.quad)
+            }
             _ => self.candidate.region,
         }
     }
@@ -53,8 +55,12 @@ fn bounds(quad: &[[f32; 2]; 4]) -> Region {
 /// How much a closer look may be worth, from what is known already. Only an order: each part is about
 /// 1 where it is convincing on its own.
 fn promise(m: &Measurements) -> f32 {
-    let window = m.window_z.map_or(m.window_similarity.unwrap_or(0.0), |z| z / 6.0);
-    let whole = m.whole_z.map_or(m.whole_similarity.unwrap_or(0.0), |z| z / 6.0);
+    let window = m
+        .window_z
+        .map_or(m.window_similarity.unwrap_or(0.0), |z| z / 6.0);
+    let whole = m
+        .whole_z
+        .map_or(m.whole_similarity.unwrap_or(0.0), |z| z / 6.0);
     let hash = m.hash_distance.map_or(0.0, |d| 1.0 - d / 100.0).max(0.0);
     let word = m.word_similarity.unwrap_or(0.0);
     window.max(whole) + 0.5 * window.min(whole) + hash + word
@@ -76,7 +82,11 @@ impl Engine {
             let by_promise = promise(&b.measured).total_cmp(&promise(&a.measured));
             by_promise.then(a.asset_id.cmp(&b.asset_id))
         });
-        let n_verified = if self.settings.stages.geometry { MAX_VERIFIED } else { 0 };
+        let n_verified = if self.settings.stages.geometry {
+            MAX_VERIFIED
+        } else {
+            0
+        };
         let rest = candidates.split_off(n_verified.min(candidates.len()));
         let mut verified = candidates
             .into_iter()
@@ -103,20 +113,28 @@ impl Engine {
             let Some(reference) = self.reference_detail(id)? else {
                 continue;
             };
-            let found = verify(&reference.features, description.features(&photo.pixels), variants);
+            let found = verify(
+                &reference.features,
+                description.features(&photo.pixels),
+                variants,
+            );
             if let Some(found) = found
                 && best.as_ref().is_none_or(|(_, b)| found.inliers > b.inliers)
             {
                 best = Some((id, found));
             }
         }
-        add_alignment(&mut candidate.measured, best.as_ref().map(|(_, alignment)| alignment));
+        add_alignment(
+            &mut candidate.measured,
+            best.as_ref().map(|(_, alignment)| alignment),
+        );
         if let Some((id, alignment)) = &best
             && alignment.inliers >= MIN_INLIERS_FOR_PIXELS
             && let Some(reference) = self.reference_detail(*id)?
         {
             candidate.picture_id = *id;
-            let agreement = photometry::agreement(&reference.pixels, &photo.pixels, &alignment.transform);
+            let agreement =
+                photometry::agreement(&reference.pixels, &photo.pixels, &alignment.transform);
             if let Some(agreement) = agreement {
                 candidate.measured.ncc = Some(agreement.ncc);
                 candidate.measured.colour_difference = Some(agreement.colour_difference);
@@ -161,9 +179,18 @@ impl Engine {
 
 /// Thieves mirror pictures; marks are also printed light on dark.
 fn variants_of(kind: AssetKind) -> &'static [Variant] {
-    const PLAIN: Variant = Variant { mirrored: false, inverted: false };
-    const MIRRORED: Variant = Variant { mirrored: true, inverted: false };
-    const INVERTED: Variant = Variant { mirrored: false, inverted: true };
+    const PLAIN: Variant = Variant {
+        mirrored: false,
+        inverted: false,
+    };
+    const MIRRORED: Variant = Variant {
+        mirrored: true,
+        inverted: false,
+    };
+    const INVERTED: Variant = Variant {
+        mirrored: false,
+        inverted: true,
+    };
     match kind {
         AssetKind::Logo => &[PLAIN, INVERTED],
         AssetKind::Product | AssetKind::Packaging => &[PLAIN, MIRRORED],

@@ -73,7 +73,12 @@ fn words_of(asset: &Asset) -> Vec<String> {
     let brand = asset.draft.brand.replace(['-', '_'], " ");
     let mut words = asset.draft.word_marks.clone();
     let is_telling = |part: &&str| part.chars().count() >= MIN_PART_CHARS && !is_common_word(part);
-    words.extend(brand.split_whitespace().filter(is_telling).map(str::to_owned));
+    words.extend(
+        brand
+            .split_whitespace()
+            .filter(is_telling)
+            .map(str::to_owned),
+    );
     words.push(brand);
     words.sort();
     words.dedup();
@@ -113,7 +118,11 @@ mod tests {
 
     #[test]
     fn a_word_is_found_for_every_asset_that_has_it() {
-        let assets = [asset(1, "Zumbra", &[]), asset(2, "Zumbra", &["Кварц"]), asset(3, "Other", &[])];
+        let assets = [
+            asset(1, "Zumbra", &[]),
+            asset(2, "Zumbra", &["Кварц"]),
+            asset(3, "Other", &[]),
+        ];
         let words = AssetWords::new(assets.iter());
         let found = words.matches(&[word("ZUMBRA")]);
         assert!(found[&AssetId(1)].found.exact && found[&AssetId(2)].found.exact);

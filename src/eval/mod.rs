@@ -51,7 +51,12 @@ impl Quality {
             recall_at_p90: share(right_at_precision(&ranked, 0.90)),
             recall_at_p99: share(right_at_precision(&ranked, 0.99)),
             recall_at_fa1: false_alarm_threshold(answers, 0.99).and_then(|threshold| {
-                share(answers.iter().filter(|a| a.is_right && a.score > threshold).count())
+                share(
+                    answers
+                        .iter()
+                        .filter(|a| a.is_right && a.score > threshold)
+                        .count(),
+                )
             }),
             n_positive,
             n_negative: answers.len() - n_positive,
@@ -158,7 +163,9 @@ mod tests {
 
     #[test]
     fn perfect_answers_score_one_everywhere() {
-        let mut answers: Vec<_> = (0..50).map(|i| answer(1.0 + f64::from(i), true, true)).collect();
+        let mut answers: Vec<_> = (0..50)
+            .map(|i| answer(1.0 + f64::from(i), true, true))
+            .collect();
         answers.extend((0..200).map(|i| answer(-f64::from(i), false, false)));
         let quality = Quality::of(&answers);
         for figure in [

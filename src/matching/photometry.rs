@@ -93,7 +93,8 @@ fn aligned(
     transform: &Transform,
 ) -> Option<(Samples, Samples)> {
     let (width, height) = (f64::from(reference.width()), f64::from(reference.height()));
-    let quad = [[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]].map(|p| apply(transform, p));
+    let quad =
+        [[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]].map(|p| apply(transform, p));
     if !quad.as_flattened().iter().all(|v| v.is_finite()) {
         return None;
     }
@@ -139,7 +140,10 @@ fn whole(reference: &RgbImage, [width, height]: [usize; 2]) -> Samples {
     let size = reference.dimensions();
     let all = Region::new(0.0, 0.0, size.0 as f32, size.1 as f32);
     let small = resized(reference, all, width as u32, height as u32);
-    let values = small.pixels().map(|p| with_luminance(p.0.map(f32::from))).collect();
+    let values = small
+        .pixels()
+        .map(|p| with_luminance(p.0.map(f32::from)))
+        .collect();
     Samples {
         width,
         height,
@@ -215,7 +219,9 @@ fn resized(picture: &RgbImage, part: Region, width: u32, height: u32) -> RgbImag
     let mut to = RgbImage::new(width, height);
     let algorithm = fir::ResizeAlg::Convolution(fir::FilterType::Bilinear);
     let [x, y, w, h] = [part.x, part.y, part.w, part.h].map(f64::from);
-    let options = fir::ResizeOptions::new().resize_alg(algorithm).crop(x, y, w, h);
+    let options = fir::ResizeOptions::new()
+        .resize_alg(algorithm)
+        .crop(x, y, w, h);
     fir::Resizer::new()
         .resize(picture, &mut to, &options)
         .expect("two pictures of 3 x 8 bits, and a part within the first");
@@ -263,7 +269,12 @@ impl Moments {
 /// enough.
 fn moments(reference: &Samples, photo: &Samples, channel: usize) -> Moments {
     let mut moments = Moments::default();
-    for ((a, b), inside) in reference.values.iter().zip(&photo.values).zip(&photo.inside) {
+    for ((a, b), inside) in reference
+        .values
+        .iter()
+        .zip(&photo.values)
+        .zip(&photo.inside)
+    {
         if *inside {
             moments.add(a[channel] - 128.0, b[channel] - 128.0);
         }
@@ -275,7 +286,11 @@ fn correlation(reference: &Samples, photo: &Samples) -> f32 {
     let [a, b, ab] = moments(reference, photo, 3).spread();
     let size = (a * b).sqrt();
     // Two even pictures have no structure to agree on.
-    if size > 1e-3 { (ab / size).clamp(-1.0, 1.0) } else { 0.0 }
+    if size > 1e-3 {
+        (ab / size).clamp(-1.0, 1.0)
+    } else {
+        0.0
+    }
 }
 
 /// Gain and offset per channel that bring the reference nearest to the photo.
@@ -287,7 +302,11 @@ impl Levels {
             let moments = moments(reference, photo, channel);
             let [mean_a, mean_b] = moments.means().map(|m| m + 128.0);
             let [a, _, ab] = moments.spread();
-            let gain = if a > NOISE { (ab / a).clamp(GAIN[0], GAIN[1]) } else { 1.0 };
+            let gain = if a > NOISE {
+                (ab / a).clamp(GAIN[0], GAIN[1])
+            } else {
+                1.0
+            };
             [gain, mean_b - gain * mean_a]
         }))
     }
@@ -353,8 +372,7 @@ fn structure_agrees(reference: &Samples, photo: &Samples, [x, y]: [usize; 2]) ->
                 moments.add(a - 128.0, b - 128.0);
             }
             let [a, b, ab] = moments.spread();
-            a.max(b) < STRUCTURED
-                || ab >= MIN_CORRELATION * ((a + NOISE) * (b + NOISE)).sqrt()
+            a.max(b) < STRUCTURED || ab >= MIN_CORRELATION * ((a + NOISE) * (b + NOISE)).sqrt()
         })
     })
 }
@@ -362,21 +380,34 @@ fn structure_agrees(reference: &Samples, photo: &Samples, [x, y]: [usize; 2]) ->
 /// CIE76 ΔE of two sRGB colours, levels `0..=255` in.
 fn distance_of_colours(a: [f32; 3], b: [f32; 3]) -> f32 {
     let (a, b) = (lab(a), lab(b));
-    std::iter::zip(a, b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt()
+    std::iter::zip(a, b)
+        .map(|(a, b)| (a - b).powi(2))
+        .sum::<f32>()
+        .sqrt()
 }
 
 /// CIE L*a*b* of an sRGB colour under D65 (IEC 61966-2-1).
 fn lab(rgb: [f32; 3]) -> [f32; 3] {
     let [r, g, b] = rgb.map(|v| {
         let v = v / 255.0;
-        if v <= 0.040_45 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+        if v <= 0.040_45 {
+            v / 12.92
+        } else {
+            ((v + 0.055) / 1.055).powf(2.4)
+        }
     });
     let xyz = [
         (0.412_4 * r + 0.357_6 * g + 0.180_5 * b) / 0.950_47,
         0.212_6 * r + 0.715_2 * g + 0.072_2 * b,
         (0.019_3 * r + 0.119_2 * g + 0.950_5 * b) / 1.088_83,
     ];
-    let [x, y, z] = xyz.map(|t| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 });
+    let [x, y, z] = xyz.map(|t| {
+        if t > 0.008_856 {
+            t.cbrt()
+        } else {
+            7.787 * t + 16.0 / 116.0
+        }
+    });
     [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
 }
 
@@ -428,7 +459,10 @@ mod tests {
     fn a_copy_agrees_and_a_brighter_one_still_does() {
         let copy = shown(|_, _, c| c);
         assert!(copy.ncc > 0.98 && copy.residual_share < 0.02, "{copy:?}");
-        assert!(copy.colour_difference < 0.02 && copy.overlap > 0.99, "{copy:?}");
+        assert!(
+            copy.colour_difference < 0.02 && copy.overlap > 0.99,
+            "{copy:?}"
+        );
         let faded = shown(|_, _, c| c.map(|v| (f32::from(v) * 0.7 + 40.0) as u8));
         assert!(faded.ncc > 0.98 && faded.residual_share < 0.02, "{faded:?}");
         assert!(faded.colour_difference < 0.02, "{faded:?}");
@@ -441,21 +475,37 @@ mod tests {
             (true, _) => [240, 220, 40],
             _ => c,
         });
-        assert!((0.2..0.4).contains(&labelled.residual_share), "{labelled:?}");
+        assert!(
+            (0.2..0.4).contains(&labelled.residual_share),
+            "{labelled:?}"
+        );
     }
 
     #[test]
     fn another_colourway_keeps_its_structure_and_changes_colour() {
         let copy = shown(|_, _, c| c);
-        let green = shown(|_, _, [r, g, b]| if r > 150 && g < 90 { [30, 150, 60] } else { [r, g, b] });
+        let green = shown(|_, _, [r, g, b]| {
+            if r > 150 && g < 90 {
+                [30, 150, 60]
+            } else {
+                [r, g, b]
+            }
+        });
         assert!(green.ncc > 0.9, "{green:?}");
-        assert!(green.colour_difference > copy.colour_difference + 0.08, "{green:?}");
+        assert!(
+            green.colour_difference > copy.colour_difference + 0.08,
+            "{green:?}"
+        );
         assert!(green.residual_share > 0.1, "{green:?}");
     }
 
     #[test]
     fn something_else_does_not_agree() {
-        let other = agreement(&scene(), &imageops::flip_vertical(&pasted(&scene())), &place());
+        let other = agreement(
+            &scene(),
+            &imageops::flip_vertical(&pasted(&scene())),
+            &place(),
+        );
         let other = other.expect("within the photo");
         assert!(other.ncc < 0.6 && other.residual_share > 0.4, "{other:?}");
     }

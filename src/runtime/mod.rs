@@ -133,7 +133,11 @@ fn open_session(model: &[u8]) -> Result<Session, RuntimeError> {
     let builder = builder
         .with_optimization_level(GraphOptimizationLevel::All)
         .map_err(ort::Error::<()>::from)?;
-    let builder = builder.with_intra_threads(1).map_err(ort::Error::<()>::from)?;
-    let mut builder = builder.with_inter_threads(1).map_err(ort::Error::<()>::from)?;
+    let builder = builder
+        .with_intra_threads(1)
+        .map_err(ort::Error::<()>::from)?;
+    let mut builder = builder
+        .with_inter_threads(1)
+        .map_err(ort::Error::<()>::from)?;
     Ok(builder.commit_from_memory(model)?)
 }

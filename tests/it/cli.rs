@@ -72,16 +72,33 @@ fn verdict(program: &Program, photo: &str) -> Value {
 #[test]
 fn an_asset_is_found_from_registration_until_removal() {
     let program = Program::new();
-    let register = ["register", PACK, "--brand", "Oatly", "--kind", "packaging", "--json"];
+    let register = [
+        "register",
+        PACK,
+        "--brand",
+        "Oatly",
+        "--kind",
+        "packaging",
+        "--json",
+    ];
     let report = program.done(&register).json();
     assert_eq!(report["n_pictures_added"], 1);
     let again = program.done(&register).json();
-    assert_eq!((again["n_pictures_added"].clone(), again["n_duplicates"].clone()), (0.into(), 1.into()));
+    assert_eq!(
+        (
+            again["n_pictures_added"].clone(),
+            again["n_duplicates"].clone()
+        ),
+        (0.into(), 1.into())
+    );
 
     let found = verdict(&program, COPY);
     assert_eq!(found["verdict"], "Flagged");
     let finding = &found["findings"][0];
-    assert_eq!((finding["brand"].as_str(), finding["kind"].as_str()), (Some("Oatly"), Some("StolenPhoto")));
+    assert_eq!(
+        (finding["brand"].as_str(), finding["kind"].as_str()),
+        (Some("Oatly"), Some("StolenPhoto"))
+    );
     assert!(finding["probability"].as_f64().expect("a number") > 0.9);
     assert!(found["timings_ms"]["embed"].as_f64().expect("a number") > 0.0);
 
@@ -92,7 +109,10 @@ fn an_asset_is_found_from_registration_until_removal() {
     assert_eq!(verdict(&program, COPY)["verdict"], "Flagged");
     program.done(&["assets", "remove", &id]);
     assert_eq!(verdict(&program, COPY)["verdict"], "Clear");
-    assert_eq!(program.done(&["assets", "list", "--json"]).json(), Value::Array(vec![]));
+    assert_eq!(
+        program.done(&["assets", "list", "--json"]).json(),
+        Value::Array(vec![])
+    );
 }
 
 #[test]
@@ -113,7 +133,10 @@ fn hostile_files_are_reported_one_by_one_and_cost_nothing_else() {
     let mut n_hostile = 0;
     for entry in fs::read_dir("fixtures/hostile").expect("fixtures") {
         let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|e| e != "md" && e != "csv" && e != "jsonl") {
+        if path
+            .extension()
+            .is_some_and(|e| e != "md" && e != "csv" && e != "jsonl")
+        {
             n_hostile += 1;
             fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("a copy");
         }
@@ -125,7 +148,11 @@ fn hostile_files_are_reported_one_by_one_and_cost_nothing_else() {
     assert_eq!(ran.code(), 1, "{}", ran.stderr());
     let report = ran.json();
     let failures = report["failures"].as_array().expect("a list");
-    assert!(failures.iter().all(|f| !f["reason"].as_str().expect("text").is_empty()));
+    assert!(
+        failures
+            .iter()
+            .all(|f| !f["reason"].as_str().expect("text").is_empty())
+    );
     let n_added = report["n_pictures_added"].as_u64().expect("a number") as usize;
     assert_eq!(n_added + failures.len(), n_hostile + 1, "{report}");
     assert!(n_added >= 1 && failures.len() >= 6);
@@ -135,12 +162,18 @@ fn hostile_files_are_reported_one_by_one_and_cost_nothing_else() {
     assert_eq!(ran.code(), 1, "{}", ran.stderr());
     let lines = json_lines(&out);
     assert_eq!(lines.len(), n_hostile + 1, "every photo has a line");
-    assert!(lines.iter().any(|line| line["photo"] == "good.jpg" && line["verdict"] == "Flagged"));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["photo"] == "good.jpg" && line["verdict"] == "Flagged")
+    );
 }
 
 fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).expect("readable");
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
 }
 
 #[test]
@@ -159,9 +192,18 @@ fn a_scan_answers_every_photo_in_three_forms_and_keeps_unknown_fields() {
     let program = Program::new();
     program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
     let manifest = program.path("listings.jsonl");
-    let photo = |name: &str| fs::canonicalize(name).expect("a fixture").display().to_string();
+    let photo = |name: &str| {
+        fs::canonicalize(name)
+            .expect("a fixture")
+            .display()
+            .to_string()
+    };
     let lines = [
-        format!(r#"{{"listing_id":"A","photos":["{}","{}"],"seller":{{"id":"s1"}},"colour":"red"}}"#, photo(COPY), photo("fixtures/grocery/photos/nothing-1.jpg")),
+        format!(
+            r#"{{"listing_id":"A","photos":["{}","{}"],"seller":{{"id":"s1"}},"colour":"red"}}"#,
+            photo(COPY),
+            photo("fixtures/grocery/photos/nothing-1.jpg")
+        ),
         "{broken".to_owned(),
         r#"{"listing_id":"B","photos":["missing.jpg"]}"#.to_owned(),
     ];
@@ -174,7 +216,13 @@ fn a_scan_answers_every_photo_in_three_forms_and_keeps_unknown_fields() {
     assert_eq!(program.run(&arguments).code(), 1);
     let rows = json_lines(&outs[0]);
     assert_eq!(rows.len(), 4, "two photos, a bad line, a missing photo");
-    assert_eq!((rows[0]["verdict"].as_str(), rows[0]["listing"]["colour"].as_str()), (Some("Flagged"), Some("red")));
+    assert_eq!(
+        (
+            rows[0]["verdict"].as_str(),
+            rows[0]["listing"]["colour"].as_str()
+        ),
+        (Some("Flagged"), Some("red"))
+    );
     assert_eq!(rows[1]["verdict"], "Clear");
     assert!(rows[2]["error"].is_string() && rows[3]["error"].is_string());
     assert!(fs::read_to_string(&outs[1]).expect("CSV").lines().count() >= 5);
@@ -187,15 +235,27 @@ fn an_authorised_seller_raises_no_verdict() {
     let program = Program::new();
     let manifest = program.path("assets.csv");
     let pack = fs::canonicalize(PACK).expect("a fixture");
-    let text = format!("path,brand,kind,authorised_sellers\n{},Oatly,packaging,s-official\n", pack.display());
+    let text = format!(
+        "path,brand,kind,authorised_sellers\n{},Oatly,packaging,s-official\n",
+        pack.display()
+    );
     fs::write(&manifest, text).expect("a file");
     program.done(&["register", manifest.to_str().expect("UTF-8")]);
     let listings = program.path("l.csv");
     let photo = fs::canonicalize(COPY).expect("a fixture");
     let photo = photo.display();
-    fs::write(&listings, format!("photos,seller_id\n{photo},s-official\n{photo},s-other\n")).expect("a file");
-    let rows = program.done(&["scan", listings.to_str().expect("UTF-8"), "--out", "-"]).stdout();
-    let verdicts: Vec<Value> = rows.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    fs::write(
+        &listings,
+        format!("photos,seller_id\n{photo},s-official\n{photo},s-other\n"),
+    )
+    .expect("a file");
+    let rows = program
+        .done(&["scan", listings.to_str().expect("UTF-8"), "--out", "-"])
+        .stdout();
+    let verdicts: Vec<Value> = rows
+        .lines()
+        .map(|l| serde_json::from_str(l).expect("JSON"))
+        .collect();
     assert_eq!(verdicts[0]["verdict"], "Clear");
     assert_eq!(verdicts[0]["findings"][0]["authorised_seller"], true);
     assert_eq!(verdicts[1]["verdict"], "Flagged");
@@ -209,22 +269,42 @@ fn another_network_is_refused_until_the_pictures_are_described_anew() {
     let with_other = |rest: &[&'static str]| [&other[..], rest].concat();
     let refused = program.run(&with_other(&["match", COPY]));
     assert_eq!(refused.code(), 2);
-    assert!(refused.stderr().contains("touchstone assets reembed"), "{}", refused.stderr());
+    assert!(
+        refused.stderr().contains("touchstone assets reembed"),
+        "{}",
+        refused.stderr()
+    );
     program.done(&with_other(&["assets", "reembed"]));
     program.done(&with_other(&["match", COPY]));
-    assert_eq!(program.run(&["match", COPY]).code(), 2, "the first network is the stranger now");
+    assert_eq!(
+        program.run(&["match", COPY]).code(),
+        2,
+        "the first network is the stranger now"
+    );
 }
 
 #[test]
 fn what_is_exported_can_be_imported_elsewhere() {
     let (here, there) = (Program::new(), Program::new());
-    here.done(&["register", PACK, "--brand", "Oatly", "--asset", "Oat milk", "--kind", "packaging"]);
+    here.done(&[
+        "register",
+        PACK,
+        "--brand",
+        "Oatly",
+        "--asset",
+        "Oat milk",
+        "--kind",
+        "packaging",
+    ]);
     let folder = here.path("export");
     let folder = folder.to_str().expect("UTF-8");
     here.done(&["assets", "export", folder]);
     there.done(&["assets", "import", folder]);
     let listed = there.done(&["assets", "list", "--json"]).json();
-    assert_eq!((listed[0]["brand"].as_str(), listed[0]["name"].as_str()), (Some("Oatly"), Some("Oat milk")));
+    assert_eq!(
+        (listed[0]["brand"].as_str(), listed[0]["name"].as_str()),
+        (Some("Oatly"), Some("Oat milk"))
+    );
     assert_eq!(verdict(&there, COPY)["verdict"], "Flagged");
 }
 
@@ -232,9 +312,20 @@ fn what_is_exported_can_be_imported_elsewhere() {
 fn doctor_finds_nothing_wrong_with_a_fresh_home_and_a_damaged_one_wanting() {
     let program = Program::new();
     let well = program.done(&["doctor"]).stdout();
-    assert!(well.lines().count() >= 5 && !well.contains("WRONG"), "{well}");
-    fs::write(program.path("home").join("touchstone.db"), b"no database at all").expect("a file");
+    assert!(
+        well.lines().count() >= 5 && !well.contains("WRONG"),
+        "{well}"
+    );
+    fs::write(
+        program.path("home").join("touchstone.db"),
+        b"no database at all",
+    )
+    .expect("a file");
     let ran = program.run(&["doctor"]);
     assert_eq!(ran.code(), 1);
-    assert!(ran.stdout().contains("WRONG") && ran.stdout().contains("backup"), "{}", ran.stdout());
+    assert!(
+        ran.stdout().contains("WRONG") && ran.stdout().contains("backup"),
+        "{}",
+        ran.stdout()
+    );
 }

@@ -6,10 +6,27 @@ use std::path::{Path, PathBuf};
 
 /// Each module with the modules it may import; the map of ARCHITECTURE.md.
 const MAP: [(&str, &[&str]); 14] = [
-    ("cli", &["config", "engine", "eval", "http", "report", "embed", "ocr", "matching", "store", "runtime", "domain"]),
-    ("http", &["config", "engine", "report", "store", "imaging", "embed", "index", "matching", "ocr", "runtime", "domain"]),
+    (
+        "cli",
+        &[
+            "config", "engine", "eval", "http", "report", "embed", "ocr", "matching", "store",
+            "runtime", "domain",
+        ],
+    ),
+    (
+        "http",
+        &[
+            "config", "engine", "report", "store", "imaging", "embed", "index", "matching", "ocr",
+            "runtime", "domain",
+        ],
+    ),
     ("config", &["engine", "matching", "domain"]),
-    ("engine", &["embed", "ocr", "imaging", "index", "matching", "store", "eval", "runtime", "domain"]),
+    (
+        "engine",
+        &[
+            "embed", "ocr", "imaging", "index", "matching", "store", "eval", "runtime", "domain",
+        ],
+    ),
     ("report", &["matching", "domain", "imaging"]),
     ("embed", &["runtime", "imaging", "domain"]),
     ("ocr", &["runtime", "imaging", "domain"]),
@@ -36,7 +53,12 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 /// Top-level module of a file under `src/`; `None` for `lib.rs` and `main.rs`.
 fn module_of(path: &Path, src: &Path) -> Option<String> {
     let inside = path.strip_prefix(src).expect("below src");
-    let first = inside.iter().next()?.to_str()?.trim_end_matches(".rs").to_owned();
+    let first = inside
+        .iter()
+        .next()?
+        .to_str()?
+        .trim_end_matches(".rs")
+        .to_owned();
     (first != "lib" && first != "main").then_some(first)
 }
 
@@ -46,9 +68,16 @@ fn imports(text: &str) -> Vec<String> {
         .filter(|line| !line.trim_start().starts_with("//"))
         .flat_map(|line| line.split("crate::").skip(1))
         .flat_map(|rest| {
-            let word = |s: &str| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let word = |s: &str| {
+                s.chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect()
+            };
             match rest.strip_prefix('{') {
-                Some(group) => group.split(',').map(|part| word(part.trim())).collect::<Vec<String>>(),
+                Some(group) => group
+                    .split(',')
+                    .map(|part| word(part.trim()))
+                    .collect::<Vec<String>>(),
                 None => vec![word(rest)],
             }
         })
@@ -81,8 +110,15 @@ fn imports_only_go_down() {
             }
         }
     }
-    assert!(n_imports > 50, "only {n_imports} imports seen: the reading is broken");
-    assert!(upward.is_empty(), "upward or sideways imports:\n{}", upward.join("\n"));
+    assert!(
+        n_imports > 50,
+        "only {n_imports} imports seen: the reading is broken"
+    );
+    assert!(
+        upward.is_empty(),
+        "upward or sideways imports:\n{}",
+        upward.join("\n")
+    );
 }
 
 #[test]
@@ -90,7 +126,11 @@ fn only_one_layer_names_each_engine() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     rust_files(&src, &mut files);
-    for (library, owner) in [("hnsw_rs", "index"), ("rusqlite", "store"), ("axum", "http")] {
+    for (library, owner) in [
+        ("hnsw_rs", "index"),
+        ("rusqlite", "store"),
+        ("axum", "http"),
+    ] {
         for path in &files {
             let text = fs::read_to_string(path).expect("readable");
             let is_used = text.lines().any(|line| {
@@ -98,7 +138,12 @@ fn only_one_layer_names_each_engine() {
             });
             if is_used {
                 let module = module_of(path, &src);
-                assert_eq!(module.as_deref(), Some(owner), "{} uses {library}", path.display());
+                assert_eq!(
+                    module.as_deref(),
+                    Some(owner),
+                    "{} uses {library}",
+                    path.display()
+                );
             }
         }
     }

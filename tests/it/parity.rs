@@ -37,27 +37,43 @@ fn references() -> Vec<(PathBuf, Value)> {
             (path, value)
         })
         .collect();
-    assert!(references.len() >= 5, "only {} references", references.len());
+    assert!(
+        references.len() >= 5,
+        "only {} references",
+        references.len()
+    );
     references
 }
 
 fn pixels(path: &Path) -> image::RgbImage {
     let bytes = fs::read(path).expect("readable");
-    imaging::decode(&bytes, &DecodeLimits::default()).expect("a picture").pixels
+    imaging::decode(&bytes, &DecodeLimits::default())
+        .expect("a picture")
+        .pixels
 }
 
 fn check(what: &str, path: &Path, ours: &Embedding, theirs: &Value) {
     let cosine = ours.similarity(&vector(theirs)).expect("same dimension").0;
-    assert!(cosine >= LEAST_COSINE, "{what} of {}: cosine {cosine}", path.display());
+    assert!(
+        cosine >= LEAST_COSINE,
+        "{what} of {}: cosine {cosine}",
+        path.display()
+    );
 }
 
 #[test]
 fn whole_pictures_references_and_windows_agree_with_python() {
-    let embedder = OnnxEmbedder::open(&root().join("models/lite0-windows.toml"), 1).expect("the network");
+    let embedder =
+        OnnxEmbedder::open(&root().join("models/lite0-windows.toml"), 1).expect("the network");
     for (path, reference) in references() {
         let picture = pixels(&path);
         let registered = embedder.embed_reference(&picture).expect("a description");
-        check("reference", &path, &registered.window, &reference["reference"]);
+        check(
+            "reference",
+            &path,
+            &registered.window,
+            &reference["reference"],
+        );
         let photo = embedder.embed_photo(&picture).expect("a description");
         check("whole", &path, &photo.whole, &reference["gem"]);
 
@@ -67,7 +83,12 @@ fn whole_pictures_references_and_windows_agree_with_python() {
         let first_of_level = first_window_of_second_level(&photo.windows, n_of_level);
         for chosen in level["chosen"].as_array().expect("an array") {
             let index = first_of_level + chosen["index"].as_u64().expect("an index") as usize;
-            check("window", &path, &photo.windows[index].1, &chosen["descriptor"]);
+            check(
+                "window",
+                &path,
+                &photo.windows[index].1,
+                &chosen["descriptor"],
+            );
         }
     }
 }
@@ -83,7 +104,8 @@ fn first_window_of_second_level<T>(windows: &[T], n: usize) -> usize {
 
 #[test]
 fn a_plain_embedder_with_a_card_works_too() {
-    let embedder = OnnxEmbedder::open(&root().join("models/lite0-gem.toml"), 1).expect("the network");
+    let embedder =
+        OnnxEmbedder::open(&root().join("models/lite0-gem.toml"), 1).expect("the network");
     let (path, reference) = references().remove(0);
     let photo = embedder.embed_photo(&pixels(&path)).expect("a description");
     check("whole", &path, &photo.whole, &reference["gem"]);

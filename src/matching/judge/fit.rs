@@ -128,7 +128,10 @@ fn fit_weights(features: &[Feature], examples: &[(&Measurements, bool)]) -> Logi
         .map(|(m, is_right)| {
             let values: Vec<Option<f64>> = features.iter().map(|f| f.value(m)).collect();
             Design {
-                missing: values.iter().map(|v| f64::from(u8::from(v.is_none()))).collect(),
+                missing: values
+                    .iter()
+                    .map(|v| f64::from(u8::from(v.is_none())))
+                    .collect(),
                 values: values
                     .iter()
                     .zip(&moments)
@@ -151,7 +154,11 @@ fn fit_weights(features: &[Feature], examples: &[(&Measurements, bool)]) -> Logi
     let step = 1.0 / (0.25 * mean_square + RIDGE);
     for i in 0..MAX_STEPS {
         let gradient = gradient(&ahead, &design, n);
-        let mut next: Vec<f64> = ahead.iter().zip(&gradient).map(|(p, g)| p + step * g).collect();
+        let mut next: Vec<f64> = ahead
+            .iter()
+            .zip(&gradient)
+            .map(|(p, g)| p + step * g)
+            .collect();
         next[..n].iter_mut().for_each(|w| *w = w.max(0.0));
         let momentum = i as f64 / (i as f64 + 3.0);
         ahead = next
@@ -184,7 +191,11 @@ fn gradient(parameters: &[f64], design: &[Design], n: usize) -> Vec<f64> {
     }
     let n_rows = design.len() as f64;
     for (i, g) in gradient.iter_mut().enumerate() {
-        let pull = if i < 2 * n { RIDGE * parameters[i] } else { 0.0 };
+        let pull = if i < 2 * n {
+            RIDGE * parameters[i]
+        } else {
+            0.0
+        };
         *g = *g / n_rows - pull;
     }
     gradient
@@ -285,7 +296,10 @@ mod tests {
             .map(probability)
             .sum();
         let seen = rows.iter().filter(|r| r.truth.is_some()).count() as f64;
-        assert!((stated - seen).abs() / seen < 0.03, "{stated} against {seen}");
+        assert!(
+            (stated - seen).abs() / seen < 0.03,
+            "{stated} against {seen}"
+        );
         let low = judge.log_odds(FindingKind::LogoPresent, &row(0, 1.0, None, false).measured);
         let high = judge.log_odds(FindingKind::LogoPresent, &row(0, 9.0, None, false).measured);
         assert!(high > low);

@@ -26,7 +26,9 @@ pub enum JudgeError {
     #[error("reading the judge: {0}")]
     Malformed(#[from] serde_json::Error),
     /// A number that is no number, or a negative weight.
-    #[error("the judge of {kind} has the weight {weight} for {feature:?}: it must be finite and not negative")]
+    #[error(
+        "the judge of {kind} has the weight {weight} for {feature:?}: it must be finite and not negative"
+    )]
     BadWeight {
         /// Finding kind it belongs to.
         kind: FindingKind,
