@@ -1,4 +1,4 @@
-"""Fit the statistics of the windows description: channel means and deviations, centre and half-whitening matrix.
+"""Fit the statistics of the windows description: channel means and deviations, centre and whitening matrix.
 
 Fitted on licensed pictures alone (`licensed.py`): designs as registered pictures and windows of made-up photos, half and half.
 About five minutes on one core. Usage: fit_whitening.py --cache FOLDER --out whitening.npz
@@ -22,8 +22,8 @@ SEED = 7
 REFERENCES = 4000
 SCENES = 800
 WINDOWS_PER_SCENE = 5
-DIMENSION = 256
-POWER = 0.25  # of the eigenvalues: half of what full whitening would take
+DIMENSION = 512
+POWER = 0.375  # of the eigenvalues; full whitening would take 0.5
 
 
 def reference_cells(trunk: torch.nn.Module, marks: list[Image.Image], rng: random.Random) -> Iterator[torch.Tensor]:
@@ -45,7 +45,7 @@ def describe(trunk: torch.nn.Module, picture: np.ndarray, boxes: list) -> torch.
 
 
 def fit(cells: np.ndarray) -> dict[str, np.ndarray]:
-    """Statistics of pooled cells `[samples, 9, 320]`; the matrix is `[2880, 256]`."""
+    """Statistics of pooled cells `[samples, 9, 320]`; the matrix is `[2880, 512]`."""
     mean, deviation = cells.mean((0, 1)), cells.std((0, 1)) + 1e-6
     flat = ((cells - mean) / deviation).reshape(len(cells), -1)
     flat /= np.linalg.norm(flat, axis=1, keepdims=True)

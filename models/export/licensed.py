@@ -28,7 +28,12 @@ ICON_SETS = {  # name: (version, licence its info.json must state)
     "token-branded": ("1.2.45", "MIT"),
     "fluent-emoji-flat": ("1.2.6", "MIT"),
     "noto": ("1.2.9", "Apache-2.0"),
+    "maki": ("1.2.5", "CC0-1.0"),
+    "temaki": ("1.2.6", "CC0-1.0"),
+    "healthicons": ("1.2.13", "MIT"),
+    "ph": ("1.2.2", "MIT"),
 }
+MARKS = ("simple-icons", "logos", "cib", "devicon", "skill-icons", "token-branded", "fluent-emoji-flat", "noto")
 SKIN_TONES = re.compile(r"-(dark|light|medium)")
 EMOJI = ("fluent-emoji-flat", "noto")
 CLIP_ART = "openclipart-png"
@@ -90,10 +95,11 @@ def is_held_out(name: str, names: set[str]) -> bool:
     return bool(({joined} | set(words) | pairs) & names) or any(len(n) >= 6 and n in joined for n in names)
 
 
-def designs(cache: Path) -> list[Design]:
-    """Every design that may be fitted on, in the order of the sets and of the names."""
+def designs(cache: Path, sets: tuple[str, ...] = MARKS) -> list[Design]:
+    """Every design of `sets` that may be fitted on, in the order of the sets and of the names."""
     names, found = held_out(), []
-    for source, (_, licence) in ICON_SETS.items():
+    for source in sets:
+        licence = ICON_SETS[source][1]
         folder = cache / source / "package"
         stated = json.loads((folder / "info.json").read_text())["license"]["spdx"]
         if stated != licence:
@@ -127,7 +133,11 @@ def render(design: Design, side: int = 256) -> Image.Image | None:
 def clip_art(cache: Path) -> list[Path]:
     """Public-domain drawings without logos, flags and cars."""
     files = sorted((cache / CLIP_ART / "usr/share/openclipart/png").rglob("*.png"))
-    return [f for f in files if not any(word in str(f.relative_to(cache)).lower().replace("clipart", "") for word in CLIP_ART_LEFT_OUT)]
+    return [f for f in files if not any(word in path_words(f, cache) for word in CLIP_ART_LEFT_OUT)]
+
+
+def path_words(file: Path, cache: Path) -> str:
+    return str(file.relative_to(cache)).lower().replace("clipart", "")
 
 
 def photos(cache: Path) -> Iterator[tuple[str, np.ndarray]]:

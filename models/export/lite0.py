@@ -82,7 +82,7 @@ class WholePicture(nn.Module):
 
 
 class Whitening(nn.Module):
-    """Standardise the channels, unit norm, centre, half-whiten to 256 numbers, unit norm."""
+    """Standardise the channels, unit norm, centre, partly whiten to 512 numbers, unit norm."""
 
     def __init__(self, mean: Tensor, deviation: Tensor, centre: Tensor, matrix: Tensor):
         super().__init__()
@@ -95,7 +95,7 @@ class Whitening(nn.Module):
 
 
 class Windows(nn.Module):
-    """Pixels and boxes to the descriptors of the boxes `[k, 256]` and of the whole picture `[n, 1280]`."""
+    """Pixels and boxes to the descriptors of the boxes `[k, 512]` and of the whole picture `[n, 1280]`."""
 
     def __init__(self, network: nn.Module, whitening: Whitening):
         super().__init__()

@@ -265,6 +265,9 @@ pub(super) struct CalibrateCommand {
     /// CSV of labelled photos
     #[arg(long, required = true, value_name = "CSV")]
     pub photos: Vec<PathBuf>,
+    /// How much each photo of a CSV counts, one for each --photos [default: 1]
+    #[arg(long, value_name = "W")]
+    pub weight: Vec<f64>,
     /// Where the data come from, kept in the judge
     #[arg(long, default_value = "unnamed data")]
     pub provenance: String,

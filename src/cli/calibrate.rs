@@ -22,12 +22,17 @@ pub(super) fn run(settings: Settings, command: CalibrateCommand) -> anyhow::Resu
             command.photos.len()
         );
     }
-    let mut rows = Vec::new();
+    let mut rows: Vec<LabelledRow> = Vec::new();
     let mut n_photos = 0;
-    for (assets, photos) in command.assets.iter().zip(&command.photos) {
+    for (i, (assets, photos)) in command.assets.iter().zip(&command.photos).enumerate() {
+        let weight = command.weight.get(i).copied().unwrap_or(1.0);
+        if !(weight.is_finite() && weight > 0.0) {
+            bail!("the weight {weight} of {} is not above 0", photos.display());
+        }
         let (engine, _home) = throw_away_engine(settings.clone(), assets)?;
         let photos = read_photos(photos)?;
-        rows.extend(measured_rows(&engine, &photos, n_photos)?);
+        let measured = measured_rows(&engine, &photos, n_photos)?;
+        rows.extend(measured.into_iter().map(|row| LabelledRow { weight, ..row }));
         n_photos += photos.len();
     }
     let judge = fit_judge(&rows, &command.provenance)?;
@@ -111,6 +116,7 @@ fn labelled(
         } else {
             None
         },
+        weight: 1.0,
     }
 }
 

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 pub struct Measurements {
     /// Best cosine of a window of the photo with a reference of the asset, `-1..=1`.
     pub window_similarity: Option<f32>,
-    /// `window_similarity` in standard deviations above what unrelated marks reach on this photo.
-    pub window_z: Option<f32>,
+    /// How far `window_similarity` exceeds what unrelated pictures reach on this photo by chance.
+    pub window_lift: Option<f32>,
     /// Cosine of the whole photo with a whole reference, `-1..=1`.
     pub whole_similarity: Option<f32>,
-    /// `whole_similarity` in standard deviations above what unrelated marks reach on this photo.
-    pub whole_z: Option<f32>,
+    /// How far `whole_similarity` exceeds what unrelated pictures reach on this photo by chance.
+    pub whole_lift: Option<f32>,
     /// How far `window_similarity` stands above the best of any other brand; negative when another leads.
     pub window_margin: Option<f32>,
     /// How far `whole_similarity` stands above the best of any other brand; negative when another leads.

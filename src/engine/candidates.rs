@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::cohort::{Chance, dot};
+use super::background::dot;
 use super::registry::{Reference, Registry};
 use super::word_marks::FoundWord;
 use super::{Engine, EngineError, PhotoDescription};
@@ -58,12 +58,12 @@ impl Engine {
             .filter(|id| registry.active_asset(**id).is_some())
             .filter_map(|&id| self.measure(&registry, id, description, whole))
             .collect();
-        let window_chance = self.cohort.window_chance(description);
-        let whole_chance = self.cohort.whole_chance(description);
+        let window_chance = self.background.window_chance(description);
+        let whole_chance = self.background.whole_chance(description);
         for candidate in &mut candidates {
             let m = &mut candidate.measured;
-            m.window_z = above(window_chance, m.window_similarity);
-            m.whole_z = above(whole_chance, m.whole_similarity);
+            m.window_lift = above(window_chance, m.window_similarity);
+            m.whole_lift = above(whole_chance, m.whole_similarity);
             let word = words.get(&candidate.asset_id);
             add_word(candidate, word, description.words.is_some());
         }
@@ -130,8 +130,8 @@ impl Engine {
     }
 }
 
-fn above(chance: Option<Chance>, similarity: Option<f32>) -> Option<f32> {
-    Some(chance?.deviations(similarity?))
+fn above(chance: Option<f32>, similarity: Option<f32>) -> Option<f32> {
+    Some(similarity? - chance?)
 }
 
 fn raise(slot: &mut Option<f32>, value: f32) {

@@ -44,13 +44,13 @@ pub enum EngineError {
         #[source]
         cause: io::Error,
     },
-    /// The cohort file is damaged, or belongs to another network.
-    #[error("the cohort file {path} does not hold vectors of {expected:?} numbers: restore it, or make it anew for this network", path = path.display())]
-    BadCohort {
-        /// The file.
+    /// The background is damaged.
+    #[error("the background {path} cannot be used: {reason}; restore it, or make it anew", path = path.display())]
+    BadBackground {
+        /// Its card.
         path: PathBuf,
-        /// Dimensions of window and whole vectors.
-        expected: [usize; 2],
+        /// What is wrong with it.
+        reason: String,
     },
     /// The registry was made with another network.
     #[error(

@@ -74,9 +74,9 @@ fn word_sentence(verified: &Verified) -> Option<String> {
 fn window_sentence(m: &Measurements) -> Option<String> {
     let similarity = m.window_similarity?;
     let area = m.view_area.map_or(0.0, |share| 100.0 * share);
-    Some(match m.window_z {
-        Some(z) => format!(
-            "a window of {area:.0} % of the photo is {similarity:.2} similar, {z:+.1} deviations from chance"
+    Some(match m.window_lift {
+        Some(lift) => format!(
+            "a window of {area:.0} % of the photo is {similarity:.2} similar, {lift:+.2} above chance"
         ),
         None => format!("a window of {area:.0} % of the photo is {similarity:.2} similar"),
     })
@@ -84,9 +84,9 @@ fn window_sentence(m: &Measurements) -> Option<String> {
 
 fn whole_sentence(m: &Measurements) -> Option<String> {
     let similarity = m.whole_similarity?;
-    Some(match m.whole_z {
-        Some(z) => format!(
-            "the whole pictures are {similarity:.2} similar, {z:+.1} deviations from chance"
+    Some(match m.whole_lift {
+        Some(lift) => format!(
+            "the whole pictures are {similarity:.2} similar, {lift:+.2} above chance"
         ),
         None => format!("the whole pictures are {similarity:.2} similar"),
     })

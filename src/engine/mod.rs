@@ -5,7 +5,7 @@
 //! [`Engine::match_photo`]; there is no second pipeline.
 
 mod candidates;
-mod cohort;
+mod background;
 mod describe;
 mod error;
 mod explain;
@@ -32,7 +32,7 @@ use crate::store::Store;
 use reference_cache::ReferenceCache;
 
 pub use candidates::Candidate;
-pub use cohort::{Chance, Cohort};
+pub use background::Background;
 pub use describe::PhotoDescription;
 pub use error::EngineError;
 pub use judgement::Judgement;
@@ -49,7 +49,7 @@ pub struct Engine {
     limits: DecodeLimits,
     embedder: Box<dyn Embedder>,
     reader: Option<TextReader>,
-    cohort: Cohort,
+    background: Background,
     judge: Judge,
     store: Store,
     // Replaced field by field under the write lock; matching holds the read lock for one stage only.
@@ -96,13 +96,13 @@ impl Engine {
                 path: settings.judge.clone(),
                 cause,
             })?;
-        let cohort = Cohort::load(&settings.cohort_path(), embedder.as_ref())?;
+        let background = Background::load(&settings.background_path(), embedder.as_ref())?;
         let store = Store::open(&settings.home)?;
         Self::assemble(
             settings,
             embedder,
             reader,
-            cohort,
+            background,
             Judge::from_json(&judge)?,
             store,
         )
@@ -116,7 +116,7 @@ impl Engine {
         settings: EngineSettings,
         embedder: Box<dyn Embedder>,
         reader: Option<TextReader>,
-        cohort: Cohort,
+        background: Background,
         judge: Judge,
         store: Store,
     ) -> Result<Self, EngineError> {
@@ -128,7 +128,7 @@ impl Engine {
             settings,
             embedder,
             reader,
-            cohort,
+            background,
             judge,
             store,
         })

@@ -24,9 +24,9 @@ pub struct EngineSettings {
 }
 
 impl EngineSettings {
-    /// Descriptors of marks that nobody has registered, made with the same network.
-    pub fn cohort_path(&self) -> PathBuf {
-        self.model_card.with_extension("cohort")
+    /// Card of the descriptors of pictures that nobody has registered.
+    pub fn background_path(&self) -> PathBuf {
+        self.models.join("background.toml")
     }
 }
 

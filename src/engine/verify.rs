@@ -55,15 +55,12 @@ fn bounds(quad: &[[f32; 2]; 4]) -> Region {
 /// How much a closer look may be worth, from what is known already. Only an order: each part is about
 /// 1 where it is convincing on its own.
 fn promise(m: &Measurements) -> f32 {
-    let window = m
-        .window_z
-        .map_or(m.window_similarity.unwrap_or(0.0), |z| z / 6.0);
-    let whole = m
-        .whole_z
-        .map_or(m.whole_similarity.unwrap_or(0.0), |z| z / 6.0);
+    let window = m.window_similarity.unwrap_or(0.0);
+    let whole = m.whole_similarity.unwrap_or(0.0);
     let hash = m.hash_distance.map_or(0.0, |d| 1.0 - d / 100.0).max(0.0);
     let word = m.word_similarity.unwrap_or(0.0);
-    window.max(whole) + 0.5 * window.min(whole) + hash + word
+    // 0.6: the right brand is then among the best 20 in .74 of real photos of marks, .98 of products.
+    2.0 * (window + 0.6 * whole) + hash + word
 }
 
 impl Engine {

@@ -17,7 +17,7 @@ impl From<EngineError> for Problem {
             | EngineError::Index(_)
             | EngineError::Judge(_)
             | EngineError::Unreadable { .. }
-            | EngineError::BadCohort { .. }
+            | EngineError::BadBackground { .. }
             | EngineError::ModelMismatch { .. } => Self::hidden(ProblemKind::Internal, &error),
         }
     }

@@ -11,13 +11,13 @@ pub enum Feature {
     /// Cosine of the best window.
     WindowSimilarity,
     /// The same, above chance.
-    WindowZ,
+    WindowLift,
     /// Lead of the best window over other brands.
     WindowMargin,
     /// Cosine of the whole pictures.
     WholeSimilarity,
     /// The same, above chance.
-    WholeZ,
+    WholeLift,
     /// Lead of the whole picture over other brands.
     WholeMargin,
     /// Hash bits that agree beyond chance, `0..=1`.
@@ -54,10 +54,10 @@ impl Feature {
     pub fn value(self, m: &Measurements) -> Option<f64> {
         let value = match self {
             Self::WindowSimilarity => m.window_similarity,
-            Self::WindowZ => m.window_z,
+            Self::WindowLift => m.window_lift,
             Self::WindowMargin => m.window_margin,
             Self::WholeSimilarity => m.whole_similarity,
-            Self::WholeZ => m.whole_z,
+            Self::WholeLift => m.whole_lift,
             Self::WholeMargin => m.whole_margin,
             Self::HashAgreement => m
                 .hash_distance
@@ -91,8 +91,8 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
         FindingKind::StolenPhoto => &[
             HashAgreement,
             WholeSimilarity,
-            WholeZ,
-            WindowZ,
+            WholeLift,
+            WindowLift,
             Inliers,
             InlierRatio,
             ReferenceCoverage,
@@ -102,9 +102,9 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
         ],
         FindingKind::LogoPresent => &[
             WindowSimilarity,
-            WindowZ,
+            WindowLift,
             WindowMargin,
-            WholeZ,
+            WholeLift,
             WholeMargin,
             HashAgreement,
             Inliers,
@@ -114,12 +114,12 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
             Word,
             RareWord,
         ],
-        FindingKind::AlteredLogo => &[WindowZ, WindowMargin, NearMissWord, Inliers],
+        FindingKind::AlteredLogo => &[WindowLift, WindowMargin, NearMissWord, Inliers],
         FindingKind::LookalikeProduct => &[
             WindowSimilarity,
-            WindowZ,
+            WindowLift,
             WindowMargin,
-            WholeZ,
+            WholeLift,
             WholeMargin,
             Inliers,
             InlierRatio,

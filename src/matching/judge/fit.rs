@@ -19,6 +19,8 @@ pub struct LabelledRow {
     pub measured: Measurements,
     /// The way in which the photo uses this asset; `None`: it does not.
     pub truth: Option<FindingKind>,
+    /// How much it counts, more than 0; 1 for an ordinary row.
+    pub weight: f64,
 }
 
 /// Why nothing could be fitted.
@@ -70,16 +72,20 @@ fn fit_kind(kind: FindingKind, rows: &[LabelledRow]) -> Option<Logistic> {
     if n_right < MIN_RIGHT || n_right == relevant.len() {
         return None;
     }
-    let examples: Vec<(&Measurements, bool)> = relevant
+    let examples: Vec<Example> = relevant
         .iter()
-        .map(|row| (&row.measured, is_right(row)))
+        .map(|row| Example {
+            measured: &row.measured,
+            is_right: is_right(row),
+            weight: row.weight,
+        })
         .collect();
     let model = fit_weights(features_of(kind), &examples);
     let best = best_of_each_photo(&model, &relevant);
     let (slope, shift) = fit_scale(
         &best
             .iter()
-            .map(|row| (model.log_odds(&row.measured), is_right(row)))
+            .map(|row| (model.log_odds(&row.measured), is_right(row), row.weight))
             .collect::<Vec<_>>(),
     );
     Some(model.rescaled(slope, shift))
@@ -98,19 +104,27 @@ fn best_of_each_photo<'a>(model: &Logistic, rows: &[&'a LabelledRow]) -> Vec<&'a
     best.into_values().map(|(_, row)| row).collect()
 }
 
+/// One row for one kind.
+struct Example<'a> {
+    measured: &'a Measurements,
+    is_right: bool,
+    weight: f64,
+}
+
 /// A design row: the standardised value where present, and whether it is missing.
 struct Design {
     values: Vec<f64>,
     missing: Vec<f64>,
     is_right: bool,
+    weight: f64,
 }
 
 /// Mean and spread of each feature where it is present.
-fn moments(features: &[Feature], examples: &[(&Measurements, bool)]) -> Vec<(f64, f64)> {
+fn moments(features: &[Feature], examples: &[Example<'_>]) -> Vec<(f64, f64)> {
     let moment = |feature: &Feature| {
         let present: Vec<f64> = examples
             .iter()
-            .filter_map(|(m, _)| feature.value(m))
+            .filter_map(|example| feature.value(example.measured))
             .collect();
         let n = present.len().max(1) as f64;
         let mean = present.iter().sum::<f64>() / n;
@@ -121,12 +135,13 @@ fn moments(features: &[Feature], examples: &[(&Measurements, bool)]) -> Vec<(f64
 }
 
 /// Projected gradient ascent with momentum on the penalised likelihood; convex, so it cannot get stuck.
-fn fit_weights(features: &[Feature], examples: &[(&Measurements, bool)]) -> Logistic {
+fn fit_weights(features: &[Feature], examples: &[Example<'_>]) -> Logistic {
     let moments = moments(features, examples);
     let design: Vec<Design> = examples
         .iter()
-        .map(|(m, is_right)| {
-            let values: Vec<Option<f64>> = features.iter().map(|f| f.value(m)).collect();
+        .map(|example| {
+            let values: Vec<Option<f64>> =
+                features.iter().map(|f| f.value(example.measured)).collect();
             Design {
                 missing: values
                     .iter()
@@ -137,7 +152,8 @@ fn fit_weights(features: &[Feature], examples: &[(&Measurements, bool)]) -> Logi
                     .zip(&moments)
                     .map(|(v, (mean, spread))| v.map_or(0.0, |v| (v - mean) / spread))
                     .collect(),
-                is_right: *is_right,
+                is_right: example.is_right,
+                weight: example.weight,
             }
         })
         .collect();
@@ -148,9 +164,9 @@ fn fit_weights(features: &[Feature], examples: &[(&Measurements, bool)]) -> Logi
     // The logistic's curvature is at most a quarter of the mean squared row length.
     let mean_square = design
         .iter()
-        .map(|d| 1.0 + sum_of_squares(&d.values) + sum_of_squares(&d.missing))
+        .map(|d| d.weight * (1.0 + sum_of_squares(&d.values) + sum_of_squares(&d.missing)))
         .sum::<f64>()
-        / design.len() as f64;
+        / design.iter().map(|d| d.weight).sum::<f64>();
     let step = 1.0 / (0.25 * mean_square + RIDGE);
     for i in 0..MAX_STEPS {
         let gradient = gradient(&ahead, &design, n);
@@ -182,14 +198,14 @@ fn gradient(parameters: &[f64], design: &[Design], n: usize) -> Vec<f64> {
         for i in 0..n {
             log_odds += parameters[i] * row.values[i] + parameters[n + i] * row.missing[i];
         }
-        let error = f64::from(u8::from(row.is_right)) - probability(log_odds);
+        let error = row.weight * (f64::from(u8::from(row.is_right)) - probability(log_odds));
         for i in 0..n {
             gradient[i] += error * row.values[i];
             gradient[n + i] += error * row.missing[i];
         }
         gradient[2 * n] += error;
     }
-    let n_rows = design.len() as f64;
+    let n_rows: f64 = design.iter().map(|row| row.weight).sum();
     for (i, g) in gradient.iter_mut().enumerate() {
         let pull = if i < 2 * n {
             RIDGE * parameters[i]
@@ -220,9 +236,11 @@ fn unstandardised(features: &[Feature], moments: &[(f64, f64)], parameters: &[f6
 }
 
 /// Slope and shift of log-odds that fit `best` (Platt scaling with his smoothed targets).
-fn fit_scale(best: &[(f64, bool)]) -> (f64, f64) {
-    let n_right = best.iter().filter(|(_, right)| *right).count() as f64;
-    let n_wrong = best.len() as f64 - n_right;
+fn fit_scale(best: &[(f64, bool, f64)]) -> (f64, f64) {
+    let weight_of = |wanted: bool| -> f64 {
+        best.iter().filter(|(_, right, _)| *right == wanted).map(|(_, _, weight)| weight).sum()
+    };
+    let (n_right, n_wrong) = (weight_of(true), weight_of(false));
     if n_right < 1.0 || n_wrong < 1.0 {
         return (1.0, 0.0);
     }
@@ -236,9 +254,9 @@ fn fit_scale(best: &[(f64, bool)]) -> (f64, f64) {
     let (mut slope, mut shift) = (1.0, 0.0);
     for _ in 0..200 {
         let (mut g, mut h) = ([0.0; 2], [1e-9, 0.0, 1e-9]);
-        for &(x, right) in best {
+        for &(x, right, weight) in best {
             let p = probability(slope * x + shift);
-            let (error, curvature) = (target(right) - p, p * (1.0 - p));
+            let (error, curvature) = (weight * (target(right) - p), weight * p * (1.0 - p));
             g[0] += error * x;
             g[1] += error;
             h[0] += curvature * x * x;
@@ -267,11 +285,12 @@ mod tests {
             photo_idx,
             asset_kind: AssetKind::Logo,
             measured: Measurements {
-                window_z: Some(z),
+                window_lift: Some(z),
                 inliers,
                 ..Measurements::default()
             },
             truth: truth.then_some(FindingKind::LogoPresent),
+            weight: 1.0,
         }
     }
 

@@ -17,7 +17,7 @@ use tower::ServiceExt;
 use touchstone::domain::{FindingKind, ModelId};
 use touchstone::embed::fake::FakeEmbedder;
 use touchstone::embed::{EmbedError, Embedder, PhotoVectors, ReferenceVectors};
-use touchstone::engine::{Cohort, Engine, EngineSettings, Stages};
+use touchstone::engine::{Background, Engine, EngineSettings, Stages};
 use touchstone::http::{HttpState, ServeLimits, router};
 use touchstone::matching::judge::{Feature, Judge, Logistic, Term};
 use touchstone::matching::policy::Policy;
@@ -231,7 +231,7 @@ fn engine(home: &TempDir, embedder: Box<dyn Embedder>) -> Engine {
         stages,
     };
     let store = Store::open(home.path()).expect("a store");
-    Engine::assemble(settings, embedder, None, Cohort::none(), judge(), store).expect("an engine")
+    Engine::assemble(settings, embedder, None, Background::none(), judge(), store).expect("an engine")
 }
 
 /// Near-equal pictures are found, others are not.

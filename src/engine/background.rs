@@ -1,0 +1,185 @@
+//! What a photo reaches by chance: how similar it is to pictures that are surely not on it. A busy
+//! photo resembles everything a little; only what exceeds that says something.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::{EngineError, PhotoDescription};
+use crate::embed::Embedder;
+
+/// The most similar pictures of the background whose mean counts as chance. Measured on real photos:
+/// more dilute it, fewer make it a matter of luck.
+const N_NEAREST: usize = 20;
+
+/// Descriptors of pictograms that nobody has registered; the pictures themselves are not kept.
+#[derive(Debug, Clone, Default)]
+pub struct Background {
+    /// Unit vectors, compared with windows.
+    windows: Vec<Vec<f32>>,
+    /// Unit vectors, compared with the whole photo.
+    wholes: Vec<Vec<f32>>,
+}
+
+/// The card beside the descriptors, `background.toml`.
+#[derive(Debug, Deserialize)]
+struct BackgroundCard {
+    file: String,
+    sha256: String,
+    model: String,
+    count: usize,
+    windows_dimension: usize,
+    whole_dimension: usize,
+}
+
+impl Background {
+    /// No background: nothing is said of chance.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Reads the card at `path` (made by `models/export/make_background.py`) and the descriptors
+    /// beside it: `[count, windows_dimension]` and `[count, whole_dimension]`, `i8`. A background of
+    /// another network than `embedder`'s, and no card at all, are no background.
+    ///
+    /// # Errors
+    /// [`EngineError::Unreadable`], [`EngineError::BadBackground`].
+    pub fn load(path: &Path, embedder: &dyn Embedder) -> Result<Self, EngineError> {
+        if !path.exists() {
+            return Ok(Self::none());
+        }
+        let bad = |reason: String| EngineError::BadBackground {
+            path: path.to_owned(),
+            reason,
+        };
+        let unreadable = |cause| EngineError::Unreadable {
+            path: path.to_owned(),
+            cause,
+        };
+        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let card: BackgroundCard = toml::from_str(&text).map_err(|cause| bad(cause.to_string()))?;
+        let network = embedder.model().0.split('@').next().unwrap_or_default();
+        if card.model != network {
+            return Ok(Self::none());
+        }
+        let bytes = fs::read(path.with_file_name(&card.file)).map_err(unreadable)?;
+        let actual: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        if actual != card.sha256 {
+            return Err(bad(format!("{} has SHA-256 {actual}, not {}", card.file, card.sha256)));
+        }
+        let dims = [card.windows_dimension, card.whole_dimension];
+        if dims != [embedder.window_dim(), embedder.whole_dim()] {
+            return Err(bad(format!("vectors of {dims:?} numbers do not fit {}", embedder.model())));
+        }
+        Self::parse(&bytes, card.count, dims)
+            .ok_or_else(|| bad(format!("{} bytes do not hold {} pictures", bytes.len(), card.count)))
+    }
+
+    fn parse(bytes: &[u8], count: usize, [window_dim, whole_dim]: [usize; 2]) -> Option<Self> {
+        let n_windows = count.checked_mul(window_dim)?;
+        if bytes.len() != count.checked_mul(whole_dim)?.checked_add(n_windows)? || count == 0 {
+            return None;
+        }
+        let (windows, wholes) = bytes.split_at(n_windows);
+        Some(Self {
+            windows: windows.chunks_exact(window_dim).map(unit).collect(),
+            wholes: wholes.chunks_exact(whole_dim).map(unit).collect(),
+        })
+    }
+
+    /// The cosine that a window of this photo reaches by chance; `None` without a background.
+    pub fn window_chance(&self, photo: &PhotoDescription) -> Option<f32> {
+        let best_of = |picture: &Vec<f32>| {
+            let similarities = photo.windows.iter().map(|(_, w)| dot(w.as_slice(), picture));
+            similarities.fold(-1.0, f32::max)
+        };
+        mean_of_nearest(self.windows.iter().map(best_of).collect())
+    }
+
+    /// The cosine that the whole photo reaches by chance; `None` without a background.
+    pub fn whole_chance(&self, photo: &PhotoDescription) -> Option<f32> {
+        let similarity = |whole: &Vec<f32>| dot(whole, photo.whole.as_slice());
+        mean_of_nearest(self.wholes.iter().map(similarity).collect())
+    }
+}
+
+fn mean_of_nearest(mut similarities: Vec<f32>) -> Option<f32> {
+    similarities.sort_by(|a, b| b.total_cmp(a));
+    similarities.truncate(N_NEAREST);
+    let n = similarities.len();
+    (n > 0).then(|| similarities.iter().sum::<f32>() / n as f32)
+}
+
+/// The direction of a quantised vector.
+fn unit(bytes: &[u8]) -> Vec<f32> {
+    let values: Vec<f32> = bytes.iter().map(|&v| f32::from(v as i8)).collect();
+    let norm = dot(&values, &values).sqrt().max(f32::MIN_POSITIVE);
+    values.iter().map(|v| v / norm).collect()
+}
+
+/// Sum of products in eight lanes, which compilers turn into vector instructions.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 8];
+    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f32 = a_chunks
+        .remainder()
+        .iter()
+        .zip(b_chunks.remainder())
+        .map(|(x, y)| x * y)
+        .sum();
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for lane in 0..8 {
+            lanes[lane] += x[lane] * y[lane];
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embed::fake::FakeEmbedder;
+
+    #[test]
+    fn two_blocks_of_unit_vectors() {
+        let bytes = [3i8, 4, 0, 5, 7, -7].map(|v| v as u8);
+        let background = Background::parse(&bytes, 2, [2, 1]).expect("a good file");
+        assert_eq!(background.windows, [[0.6, 0.8], [0.0, 1.0]]);
+        assert_eq!(background.wholes, [[1.0], [-1.0]]);
+        assert!(Background::parse(&bytes[..5], 2, [2, 1]).is_none());
+        assert!(Background::parse(&bytes, usize::MAX, [2, 1]).is_none());
+    }
+
+    #[test]
+    fn chance_is_the_mean_of_the_nearest() {
+        let mut similarities = vec![0.5; N_NEAREST];
+        similarities.extend([0.1; 50]);
+        assert_eq!(mean_of_nearest(similarities), Some(0.5));
+        assert_eq!(mean_of_nearest(vec![]), None);
+    }
+
+    #[test]
+    fn a_changed_file_is_refused_and_another_networks_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let card = folder.path().join("background.toml");
+        fs::write(folder.path().join("b.bin"), [1, 2]).expect("a file");
+        let write = |model: &str| {
+            let text = format!("file='b.bin'\nsha256='00'\nmodel='{model}'\ncount=1\nwindows_dimension=1\nwhole_dimension=1\n");
+            fs::write(&card, text).expect("a file");
+        };
+        write("fake");
+        let error = Background::load(&card, &FakeEmbedder::default()).expect_err("another hash");
+        assert!(error.to_string().contains("SHA-256"), "{error}");
+        write("stranger");
+        let none = Background::load(&card, &FakeEmbedder::default()).expect("no background");
+        assert!(none.windows.is_empty());
+    }
+
+    #[test]
+    fn dot_takes_the_rest_along() {
+        let a: Vec<f32> = (0..19).map(|i| i as f32).collect();
+        assert_eq!(dot(&a, &a), a.iter().map(|v| v * v).sum::<f32>());
+    }
+}
