@@ -32,7 +32,11 @@ pub(super) fn run(settings: Settings, command: CalibrateCommand) -> anyhow::Resu
         let (engine, _home) = throw_away_engine(settings.clone(), assets)?;
         let photos = read_photos(photos)?;
         let measured = measured_rows(&engine, &photos, n_photos)?;
-        rows.extend(measured.into_iter().map(|row| LabelledRow { weight, ..row }));
+        rows.extend(
+            measured
+                .into_iter()
+                .map(|row| LabelledRow { weight, ..row }),
+        );
         n_photos += photos.len();
     }
     let judge = fit_judge(&rows, &command.provenance)?;

@@ -65,16 +65,30 @@ impl Background {
             return Ok(Self::none());
         }
         let bytes = fs::read(path.with_file_name(&card.file)).map_err(unreadable)?;
-        let actual: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let actual: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         if actual != card.sha256 {
-            return Err(bad(format!("{} has SHA-256 {actual}, not {}", card.file, card.sha256)));
+            return Err(bad(format!(
+                "{} has SHA-256 {actual}, not {}",
+                card.file, card.sha256
+            )));
         }
         let dims = [card.windows_dimension, card.whole_dimension];
         if dims != [embedder.window_dim(), embedder.whole_dim()] {
-            return Err(bad(format!("vectors of {dims:?} numbers do not fit {}", embedder.model())));
+            return Err(bad(format!(
+                "vectors of {dims:?} numbers do not fit {}",
+                embedder.model()
+            )));
         }
-        Self::parse(&bytes, card.count, dims)
-            .ok_or_else(|| bad(format!("{} bytes do not hold {} pictures", bytes.len(), card.count)))
+        Self::parse(&bytes, card.count, dims).ok_or_else(|| {
+            bad(format!(
+                "{} bytes do not hold {} pictures",
+                bytes.len(),
+                card.count
+            ))
+        })
     }
 
     fn parse(bytes: &[u8], count: usize, [window_dim, whole_dim]: [usize; 2]) -> Option<Self> {
@@ -92,7 +106,10 @@ impl Background {
     /// The cosine that a window of this photo reaches by chance; `None` without a background.
     pub fn window_chance(&self, photo: &PhotoDescription) -> Option<f32> {
         let best_of = |picture: &Vec<f32>| {
-            let similarities = photo.windows.iter().map(|(_, w)| dot(w.as_slice(), picture));
+            let similarities = photo
+                .windows
+                .iter()
+                .map(|(_, w)| dot(w.as_slice(), picture));
             similarities.fold(-1.0, f32::max)
         };
         mean_of_nearest(self.windows.iter().map(best_of).collect())
@@ -166,7 +183,9 @@ mod tests {
         let card = folder.path().join("background.toml");
         fs::write(folder.path().join("b.bin"), [1, 2]).expect("a file");
         let write = |model: &str| {
-            let text = format!("file='b.bin'\nsha256='00'\nmodel='{model}'\ncount=1\nwindows_dimension=1\nwhole_dimension=1\n");
+            let text = format!(
+                "file='b.bin'\nsha256='00'\nmodel='{model}'\ncount=1\nwindows_dimension=1\nwhole_dimension=1\n"
+            );
             fs::write(&card, text).expect("a file");
         };
         write("fake");

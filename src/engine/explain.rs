@@ -85,9 +85,9 @@ fn window_sentence(m: &Measurements) -> Option<String> {
 fn whole_sentence(m: &Measurements) -> Option<String> {
     let similarity = m.whole_similarity?;
     Some(match m.whole_lift {
-        Some(lift) => format!(
-            "the whole pictures are {similarity:.2} similar, {lift:+.2} above chance"
-        ),
+        Some(lift) => {
+            format!("the whole pictures are {similarity:.2} similar, {lift:+.2} above chance")
+        }
         None => format!("the whole pictures are {similarity:.2} similar"),
     })
 }

@@ -4,8 +4,8 @@
 //! Everything that answers a question about a photo (command line, HTTP, measuring) goes through
 //! [`Engine::match_photo`]; there is no second pipeline.
 
-mod candidates;
 mod background;
+mod candidates;
 mod describe;
 mod error;
 mod explain;
@@ -31,8 +31,8 @@ use crate::ocr::TextReader;
 use crate::store::Store;
 use reference_cache::ReferenceCache;
 
-pub use candidates::Candidate;
 pub use background::Background;
+pub use candidates::Candidate;
 pub use describe::PhotoDescription;
 pub use error::EngineError;
 pub use judgement::Judgement;

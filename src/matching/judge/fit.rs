@@ -238,7 +238,10 @@ fn unstandardised(features: &[Feature], moments: &[(f64, f64)], parameters: &[f6
 /// Slope and shift of log-odds that fit `best` (Platt scaling with his smoothed targets).
 fn fit_scale(best: &[(f64, bool, f64)]) -> (f64, f64) {
     let weight_of = |wanted: bool| -> f64 {
-        best.iter().filter(|(_, right, _)| *right == wanted).map(|(_, _, weight)| weight).sum()
+        best.iter()
+            .filter(|(_, right, _)| *right == wanted)
+            .map(|(_, _, weight)| weight)
+            .sum()
     };
     let (n_right, n_wrong) = (weight_of(true), weight_of(false));
     if n_right < 1.0 || n_wrong < 1.0 {

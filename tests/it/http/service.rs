@@ -231,7 +231,8 @@ fn engine(home: &TempDir, embedder: Box<dyn Embedder>) -> Engine {
         stages,
     };
     let store = Store::open(home.path()).expect("a store");
-    Engine::assemble(settings, embedder, None, Background::none(), judge(), store).expect("an engine")
+    Engine::assemble(settings, embedder, None, Background::none(), judge(), store)
+        .expect("an engine")
 }
 
 /// Near-equal pictures are found, others are not.
