@@ -11,6 +11,10 @@ use super::{Allow, EntryId, ExactIndex, IndexError, Neighbour};
 use crate::domain::Embedding;
 
 /// Candidates that a walk keeps, at least.
+///
+/// Of 100,000 vectors of 256 numbers in clusters of 20, walks of 48, 128 and 256 found 0.9996, 1.0000
+/// and 1.0000 of the ten nearest in 0.12, 0.30 and 0.61 ms; a scan took 1.76 ms
+/// (`benches/search.rs`, November 2026). Real descriptors are less tidy, hence not 48.
 pub const DEFAULT_EF: usize = 128;
 
 /// A walk that has seen this share of the vectors, one in so many, is given up for a scan: a vector
@@ -32,7 +36,7 @@ pub struct GraphIndex {
 }
 
 impl GraphIndex {
-    /// Links all vectors of `index`, on all cores.
+    /// Links all vectors of `index`, on all cores; 2.3 ms of one core for each of 100,000.
     pub fn build(index: ExactIndex) -> Self {
         let vectors = index.into_vectors();
         let graph = builder::build(&vectors);
