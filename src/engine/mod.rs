@@ -120,7 +120,9 @@ impl Engine {
         judge: Judge,
         store: Store,
     ) -> Result<Self, EngineError> {
-        let registry = Registry::new(embedder.window_dim(), embedder.whole_dim());
+        let dims = [embedder.window_dim(), embedder.whole_dim()];
+        let stamp = index_stamp(&store, embedder.as_ref())?;
+        let registry = Registry::new(dims, &settings.index_folder(), &stamp);
         Ok(Self {
             limits: DecodeLimits::default(),
             registry: RwLock::new(registry),
@@ -215,12 +217,23 @@ impl Engine {
         Ok((photo, verified, timings))
     }
 
+    /// Saves what would take long to build again. Nothing is lost without it.
+    fn save_index(&self) -> Result<(), EngineError> {
+        let stamp = index_stamp(&self.store, self.embedder.as_ref())?;
+        self.registry().save(&self.settings.index_folder(), &stamp)
+    }
+
     fn registry(&self) -> std::sync::RwLockReadGuard<'_, Registry> {
         // A panic while writing would leave the cache half-updated; the truth is in the store.
         self.registry
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Which registry and network a saved index is of.
+fn index_stamp(store: &Store, embedder: &dyn Embedder) -> Result<String, EngineError> {
+    Ok(format!("{} {}", store.registry_id()?, embedder.model()))
 }
 
 /// Milliseconds between calls.

@@ -4,6 +4,7 @@
 //! is searchable at once and a removal takes effect at once, without loading everything again.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use jiff::Zoned;
 
@@ -11,7 +12,7 @@ use super::describe::{SPACE_WHOLE, SPACE_WINDOW};
 use super::word_marks::{AssetWords, FoundWord};
 use super::{Engine, EngineError};
 use crate::domain::{Asset, AssetId, Embedding, PictureId};
-use crate::index::{EntryId, LiveIndex};
+use crate::index::{EntryId, IndexError, LiveIndex};
 use crate::matching::hash::PictureHash;
 use crate::ocr::Word;
 use crate::store::{IndexedPicture, RegistryChange};
@@ -56,14 +57,16 @@ fn picture_of(entry: EntryId) -> PictureId {
 }
 
 impl Registry {
-    pub(super) fn new(window_dim: usize, whole_dim: usize) -> Self {
+    /// An empty registry at revision 0; large graphs that were saved in `folder` under `stamp` are
+    /// taken over, and confirmed or corrected by the first refresh.
+    pub(super) fn new([window_dim, whole_dim]: [usize; 2], folder: &Path, stamp: &str) -> Self {
         Self {
             revision: 0,
             assets: HashMap::new(),
             references: HashMap::new(),
             pictures_of: HashMap::new(),
-            windows: LiveIndex::new(window_dim),
-            wholes: LiveIndex::new(whole_dim),
+            windows: saved_or_new(window_dim, &folder.join(SPACE_WINDOW), stamp),
+            wholes: saved_or_new(whole_dim, &folder.join(SPACE_WHOLE), stamp),
             words: AssetWords::default(),
         }
     }
@@ -139,6 +142,22 @@ impl Registry {
             .collect())
     }
 
+    /// Saves the graphs, where the registry is large enough to have some, once they are complete.
+    pub(super) fn save(&self, folder: &Path, stamp: &str) -> Result<(), EngineError> {
+        for (index, space) in [(&self.windows, SPACE_WINDOW), (&self.wholes, SPACE_WHOLE)] {
+            index.settle();
+            index.save(&folder.join(space), stamp)?;
+        }
+        Ok(())
+    }
+
+    /// Takes vectors out of saved graphs that the store no longer knows.
+    fn retain_known(&self) {
+        let is_known = |entry| self.references.contains_key(&picture_of(entry));
+        self.windows.retain(is_known);
+        self.wholes.retain(is_known);
+    }
+
     fn insert(&mut self, reference: Reference) -> Result<(), EngineError> {
         self.forget(reference.id);
         for (index, vectors) in [
@@ -171,6 +190,17 @@ impl Registry {
         }
         if let Some(pictures) = self.pictures_of.get_mut(&reference.asset_id) {
             pictures.remove(&id);
+        }
+    }
+}
+
+fn saved_or_new(dim: usize, folder: &Path, stamp: &str) -> LiveIndex {
+    match LiveIndex::open(dim, folder, stamp) {
+        Ok(index) => index,
+        Err(IndexError::NotSaved { .. }) => LiveIndex::new(dim),
+        Err(error) => {
+            tracing::warn!("the saved index is made anew from the database: {error}");
+            LiveIndex::new(dim)
         }
     }
 }
@@ -237,6 +267,9 @@ impl Engine {
         }
         if changes_words {
             registry.words = AssetWords::new(registry.assets.values());
+        }
+        if registry.revision == 0 {
+            registry.retain_known();
         }
         registry.revision = revision;
         Ok(())

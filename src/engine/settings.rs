@@ -24,6 +24,11 @@ pub struct EngineSettings {
 }
 
 impl EngineSettings {
+    /// Where large indexes are saved; all of it can be made again.
+    pub fn index_folder(&self) -> PathBuf {
+        self.home.join("index")
+    }
+
     /// Card of the descriptors of pictures that nobody has registered.
     pub fn background_path(&self) -> PathBuf {
         self.models.join("background.toml")
