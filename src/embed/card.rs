@@ -104,6 +104,8 @@ pub struct ReferenceCard {
     pub side: u32,
     /// Free room on each side, as a share of the longer side of what is left after trimming.
     pub margin: f32,
+    /// Share of the outermost pixels that must be of one colour before anything is cut away, `0..=1`.
+    pub uniform_edge: f32,
 }
 
 impl Default for ReferenceCard {
@@ -111,6 +113,7 @@ impl Default for ReferenceCard {
         Self {
             side: 224,
             margin: 0.08,
+            uniform_edge: 0.9,
         }
     }
 }

@@ -208,8 +208,12 @@ impl Embedder for OnnxEmbedder {
 
     fn embed_reference(&self, picture: &RgbImage) -> Result<ReferenceVectors, EmbedError> {
         let rules = &self.card.reference;
-        let trimmed = imaging::trim(picture);
-        let square = imaging::letterbox(&trimmed, rules.side, rules.margin);
+        // A photo has no ground to cut away; a mark's own edge may touch the border here and there.
+        let has_ground = imaging::even_edge_share(picture) >= rules.uniform_edge;
+        let trimmed = has_ground.then(|| imaging::trim(picture));
+        let content = trimmed.as_ref().unwrap_or(picture);
+        let ground = imaging::edge_colour(picture);
+        let square = imaging::letterbox(content, rules.side, rules.margin, ground);
         let whole = Region::new(0.0, 0.0, rules.side as f32, rules.side as f32);
         let mut window = self.run(&[square], &[whole], |outputs| {
             self.vectors(outputs, self.main_output(), 1)

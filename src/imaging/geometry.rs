@@ -4,9 +4,8 @@ use std::cell::RefCell;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::{RgbImage, RgbaImage, imageops};
+use image::{Rgb, RgbImage, RgbaImage, imageops};
 
-use super::ground::edge_colour;
 use crate::domain::Region;
 
 /// The kernel of [`resize`]. `Bilinear` is what Pillow calls `BILINEAR` (a triangle as wide as the
@@ -97,13 +96,13 @@ pub fn crop(image: &RgbImage, region: Region) -> RgbImage {
     imageops::crop_imm(image, x, y, right - x, bottom - y).to_image()
 }
 
-/// `image` centred in a square of `side_px` pixels, its shape kept, the rest in its
-/// [`edge_colour`]; `pad_fraction` of the square (`0..0.5`) stays free on each side.
-pub fn letterbox(image: &RgbImage, side_px: u32, pad_fraction: f32) -> RgbImage {
+/// `image` centred in a square of `side_px` pixels, its shape kept, the rest in `ground`; `margin` of
+/// its own longer side (0 or more) stays free on each side.
+pub fn letterbox(image: &RgbImage, side_px: u32, margin: f32, ground: Rgb<u8>) -> RgbImage {
     let side = side_px.max(1);
-    let inner = (side as f32 * (1.0 - 2.0 * pad_fraction.clamp(0.0, 0.49))).round() as u32;
+    let inner = (side as f32 / (1.0 + 2.0 * margin.max(0.0))).round() as u32;
     let scaled = resize_long_side(image, inner.max(1), Filter::Bilinear);
-    let mut square = RgbImage::from_pixel(side, side, edge_colour(image));
+    let mut square = RgbImage::from_pixel(side, side, ground);
     let x = i64::from((side - scaled.width()) / 2);
     let y = i64::from((side - scaled.height()) / 2);
     imageops::replace(&mut square, &scaled, x, y);
@@ -189,7 +188,7 @@ mod tests {
                 image.put_pixel(x, y, Rgb([250, 0, 0]));
             }
         }
-        let square = letterbox(&image, 100, 0.1);
+        let square = letterbox(&image, 100, 0.1, Rgb([9, 8, 7]));
         assert_eq!(square.dimensions(), (100, 100));
         assert_eq!(square.get_pixel(50, 3), &Rgb([9, 8, 7]));
         assert_eq!(square.get_pixel(50, 50), &Rgb([250, 0, 0]));

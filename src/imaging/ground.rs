@@ -41,6 +41,25 @@ pub fn edge_colour(image: &RgbImage) -> Rgb<u8> {
     Rgb(sums.map(|sum| ((sum + count / 2) / count) as u8))
 }
 
+/// The outermost pixels.
+fn ring(image: &RgbImage) -> impl Iterator<Item = &Rgb<u8>> {
+    let (width, height) = image.dimensions();
+    let rows = (0..width).flat_map(move |x| [(x, 0), (x, height - 1)]);
+    let columns = (1..height.saturating_sub(1)).flat_map(move |y| [(0, y), (width - 1, y)]);
+    rows.chain(columns).map(|(x, y)| image.get_pixel(x, y))
+}
+
+/// Share of the outermost pixels that are of the [`edge_colour`], `0..=1`; 0 without pixels.
+pub fn even_edge_share(image: &RgbImage) -> f32 {
+    if image.width() == 0 || image.height() == 0 {
+        return 0.0;
+    }
+    let ground = edge_colour(image);
+    let n = ring(image).count();
+    let n_near = ring(image).filter(|pixel| is_near(pixel, ground)).count();
+    n_near as f32 / n as f32
+}
+
 fn is_near(pixel: &Rgb<u8>, ground: Rgb<u8>) -> bool {
     (0..3).all(|c| pixel[c].abs_diff(ground[c]) <= GROUND_TOLERANCE)
 }
