@@ -19,7 +19,7 @@ demo: build ## register the fixtures' assets and catch them in the fixtures' lis
 	@scripts/demo.sh
 
 test: check ## every check and every test
-	$(CARGO) test --locked --tests --examples
+	$(CARGO) test --locked --test it
 
 check: setup fmt clippy unit doc ## the fast loop: format, lints, unit tests, documentation
 
