@@ -1,7 +1,5 @@
 //! The ground a mark stands on: finding it, cutting it away, exchanging it.
 
-use std::collections::HashMap;
-
 use image::{Rgb, RgbImage};
 
 use super::geometry::crop;
@@ -15,30 +13,22 @@ const MAX_STRAY_SHARE: f32 = 0.005;
 /// Brightness, of 255, from which a ground is light.
 const LIGHT_LUMA: f32 = 128.0;
 
-/// The colour of the picture's edge: of its outermost pixels, the mean of the most frequent colour
-/// (in steps of 16 a channel). White for a picture without pixels.
+/// The colour of the picture's edge: the median of each channel over its outermost pixels, the lower
+/// of two middle values. White for a picture without pixels.
 pub fn edge_colour(image: &RgbImage) -> Rgb<u8> {
-    let (width, height) = image.dimensions();
-    if width == 0 || height == 0 {
+    if image.width() == 0 || image.height() == 0 {
         return Rgb([255, 255, 255]);
     }
-    let rows = (0..width).flat_map(|x| [(x, 0), (x, height - 1)]);
-    let columns = (0..height).flat_map(|y| [(0, y), (width - 1, y)]);
-    let mut bins: HashMap<[u8; 3], (u32, [u32; 3])> = HashMap::new();
-    for (x, y) in rows.chain(columns) {
-        let pixel = image.get_pixel(x, y).0;
-        let (count, sums) = bins.entry(pixel.map(|v| v / 16)).or_default();
-        *count += 1;
-        for (sum, v) in sums.iter_mut().zip(pixel) {
-            *sum += u32::from(v);
+    let mut channels: [Vec<u8>; 3] = Default::default();
+    for pixel in ring(image) {
+        for (channel, value) in channels.iter_mut().zip(pixel.0) {
+            channel.push(value);
         }
     }
-    // The bin breaks ties, as the order of a hash map is not the same twice.
-    let (_, (count, sums)) = bins
-        .into_iter()
-        .max_by_key(|(bin, (count, _))| (*count, *bin))
-        .expect("a picture with pixels has an edge");
-    Rgb(sums.map(|sum| ((sum + count / 2) / count) as u8))
+    Rgb(channels.map(|mut values| {
+        let middle = (values.len() - 1) / 2;
+        *values.select_nth_unstable(middle).1
+    }))
 }
 
 /// The outermost pixels.
@@ -46,7 +36,7 @@ fn ring(image: &RgbImage) -> impl Iterator<Item = &Rgb<u8>> {
     let (width, height) = image.dimensions();
     let rows = (0..width).flat_map(move |x| [(x, 0), (x, height - 1)]);
     let columns = (1..height.saturating_sub(1)).flat_map(move |y| [(0, y), (width - 1, y)]);
-    rows.chain(columns).map(|(x, y)| image.get_pixel(x, y))
+    rows.chain(columns).map(move |(x, y)| image.get_pixel(x, y))
 }
 
 /// Share of the outermost pixels that are of the [`edge_colour`], `0..=1`; 0 without pixels.

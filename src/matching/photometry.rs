@@ -43,6 +43,12 @@ const MAX_MEAN_DIFFERENCE: f32 = 36.0;
 const SLACK: isize = 1;
 /// Bounds of gain per channel, as edits have.
 const GAIN: [f32; 2] = [0.4, 2.5];
+/// A gain and offset explain a cell whose mean they bring nearer than this, levels.
+const NEAR_LEVEL: f32 = 14.0;
+/// Cells whose pairs propose a gain and offset.
+const N_LEVEL_SEEDS: usize = 20;
+/// Samples along the reference's edge that are left out: half a pixel off, they show what is beside it.
+const MARGIN: usize = 2;
 
 /// Compares the pixels under `transform` (reference to photo, pixels). `None` when the reference would
 /// be under 24 samples large or less than six cells of it lie within the photo.
@@ -52,23 +58,31 @@ pub fn agreement(
     transform: &Transform,
 ) -> Option<Agreement> {
     let (reference, photo) = aligned(reference, photo, transform)?;
-    let levels = Levels::fit(&reference, &photo);
-    let cells: Vec<Cell> = cell_corners(&photo)
-        .into_iter()
-        .map(|corner| Cell::compare(&reference, &photo, corner, &levels))
-        .collect();
-    if cells.len() < MIN_CELLS {
+    let corners = cell_corners(&photo);
+    if corners.len() < MIN_CELLS {
         return None;
     }
-    let n = cells.len() as f32;
-    let residual = cells.iter().filter(|c| c.differs).count() as f32 / n;
-    let colour = cells.iter().map(|c| c.colour_difference).sum::<f32>() / n;
+    let colours: Vec<_> = corners
+        .iter()
+        .map(|&corner| (mean_colour(&reference, corner), mean_colour(&photo, corner)))
+        .collect();
+    let levels = Levels::fit(&colours);
+    let (mut differing, mut colour) = (0, 0.0);
+    for (&corner, &(before, actual)) in corners.iter().zip(&colours) {
+        let expected = levels.apply(before);
+        colour += distance_of_colours(expected, actual);
+        let worst = std::iter::zip(expected, actual).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+        let differs = worst > MAX_MEAN_DIFFERENCE || !structure_agrees(&reference, &photo, corner);
+        differing += usize::from(differs);
+    }
+    let n = corners.len() as f32;
+    let interior = (photo.width - 2 * MARGIN) * (photo.height - 2 * MARGIN);
     let inside = photo.inside.iter().filter(|i| **i).count();
     Some(Agreement {
         ncc: correlation(&reference, &photo),
-        colour_difference: (colour / 100.0).min(1.0),
-        residual_share: residual,
-        overlap: inside as f32 / photo.inside.len() as f32,
+        colour_difference: (colour / n / 100.0).min(1.0),
+        residual_share: differing as f32 / n,
+        overlap: inside as f32 / interior as f32,
     })
 }
 
@@ -77,7 +91,7 @@ struct Samples {
     width: usize,
     height: usize,
     values: Vec<[f32; 4]>,
-    /// Whether a sample lies within its picture.
+    /// Whether a sample lies within its picture, and not at the reference's edge.
     inside: Vec<bool>,
 }
 
@@ -106,7 +120,8 @@ fn aligned(
     if side.is_nan() || side < MIN_SIDE {
         return None;
     }
-    let grid = [width, height].map(|v| ((v * side / longer).round() as usize).max(CELL));
+    let grid =
+        [width, height].map(|v| ((v * side / longer).round() as usize).max(CELL + 2 * MARGIN));
     let bounds = bounds(&quad, photo)?;
     // So that neighbouring samples of the grid are neighbouring pixels of the reduced photo.
     let reduction = (side / longer / growth).min(1.0) as f32;
@@ -203,7 +218,10 @@ fn sampled(
     for y in 0..height {
         for x in 0..width {
             let place = to_photo(x, y);
-            inside.push((0.0..right).contains(&place[0]) && (0.0..bottom).contains(&place[1]));
+            let interior =
+                (MARGIN..width - MARGIN).contains(&x) && (MARGIN..height - MARGIN).contains(&y);
+            let shown = (0.0..right).contains(&place[0]) && (0.0..bottom).contains(&place[1]);
+            inside.push(interior && shown);
             values.push(with_luminance(reduced.at(place)));
         }
     }
@@ -228,7 +246,8 @@ fn resized(picture: &RgbImage, part: Region, width: u32, height: u32) -> RgbImag
     to
 }
 
-/// Sums for means, variances and covariance of two series.
+/// Sums for means, variances and covariance of two series; about 128, where `f32` sums stay exact
+/// enough.
 #[derive(Default, Clone, Copy)]
 struct Moments {
     n: f32,
@@ -265,9 +284,7 @@ impl Moments {
     }
 }
 
-/// Moments of one channel over all samples within the photo; about 128, where `f32` sums stay exact
-/// enough.
-fn moments(reference: &Samples, photo: &Samples, channel: usize) -> Moments {
+fn correlation(reference: &Samples, photo: &Samples) -> f32 {
     let mut moments = Moments::default();
     for ((a, b), inside) in reference
         .values
@@ -276,14 +293,10 @@ fn moments(reference: &Samples, photo: &Samples, channel: usize) -> Moments {
         .zip(&photo.inside)
     {
         if *inside {
-            moments.add(a[channel] - 128.0, b[channel] - 128.0);
+            moments.add(a[3] - 128.0, b[3] - 128.0);
         }
     }
-    moments
-}
-
-fn correlation(reference: &Samples, photo: &Samples) -> f32 {
-    let [a, b, ab] = moments(reference, photo, 3).spread();
+    let [a, b, ab] = moments.spread();
     let size = (a * b).sqrt();
     // Two even pictures have no structure to agree on.
     if size > 1e-3 {
@@ -293,34 +306,102 @@ fn correlation(reference: &Samples, photo: &Samples) -> f32 {
     }
 }
 
-/// Gain and offset per channel that bring the reference nearest to the photo.
-struct Levels([[f32; 2]; 3]);
+/// Gain and offset per channel that bring most cells of the reference near to the photo's; a label
+/// over a quarter of the picture does not move them.
+struct Levels([Level; 3]);
+
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    gain: f32,
+    offset: f32,
+}
+
+impl Level {
+    const SAME: Self = Self {
+        gain: 1.0,
+        offset: 0.0,
+    };
+
+    fn apply(self, value: f32) -> f32 {
+        (self.gain * value + self.offset).clamp(0.0, 255.0)
+    }
+
+    fn explains(self, (from, to): (f32, f32)) -> bool {
+        (self.apply(from) - to).abs() < NEAR_LEVEL
+    }
+
+    /// Through two cells; `None` when they are too alike or no edit does that.
+    fn through(a: (f32, f32), b: (f32, f32)) -> Option<Self> {
+        let gain = (b.1 - a.1) / (b.0 - a.0);
+        let plausible = (b.0 - a.0).abs() > NEAR_LEVEL && (GAIN[0]..=GAIN[1]).contains(&gain);
+        plausible.then(|| Self {
+            gain,
+            offset: a.1 - gain * a.0,
+        })
+    }
+
+    /// The level that explains most cells, refined on those.
+    fn fit(cells: &[(f32, f32)]) -> Self {
+        let mut sorted = cells.to_vec();
+        sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let step = sorted.len().div_ceil(N_LEVEL_SEEDS).max(1);
+        let seeds: Vec<_> = sorted.into_iter().step_by(step).collect();
+        let pairs = (0..seeds.len()).flat_map(|i| (0..i).map(move |j| (j, i)));
+        let through = pairs.filter_map(|(j, i)| Self::through(seeds[j], seeds[i]));
+        let count = |level: &Self| cells.iter().filter(|c| level.explains(**c)).count();
+        let mut best = (count(&Self::SAME), Self::SAME);
+        for level in through {
+            let n = count(&level);
+            if n > best.0 {
+                best = (n, level);
+            }
+        }
+        best.1.refined(cells)
+    }
+
+    fn refined(self, cells: &[(f32, f32)]) -> Self {
+        let mut moments = Moments::default();
+        for &(from, to) in cells.iter().filter(|c| self.explains(**c)) {
+            moments.add(from - 128.0, to - 128.0);
+        }
+        let [from, to] = moments.means().map(|m| m + 128.0);
+        let [a, _, ab] = moments.spread();
+        let gain = if a > NOISE {
+            (ab / a).clamp(GAIN[0], GAIN[1])
+        } else {
+            self.gain
+        };
+        if moments.n < 1.0 {
+            return self;
+        }
+        Self {
+            gain,
+            offset: to - gain * from,
+        }
+    }
+}
 
 impl Levels {
-    fn fit(reference: &Samples, photo: &Samples) -> Self {
+    fn fit(colours: &[([f32; 3], [f32; 3])]) -> Self {
         Self(std::array::from_fn(|channel| {
-            let moments = moments(reference, photo, channel);
-            let [mean_a, mean_b] = moments.means().map(|m| m + 128.0);
-            let [a, _, ab] = moments.spread();
-            let gain = if a > NOISE {
-                (ab / a).clamp(GAIN[0], GAIN[1])
-            } else {
-                1.0
-            };
-            [gain, mean_b - gain * mean_a]
+            let cells: Vec<_> = colours
+                .iter()
+                .map(|(a, b)| (a[channel], b[channel]))
+                .collect();
+            Level::fit(&cells)
         }))
     }
 
     fn apply(&self, rgb: [f32; 3]) -> [f32; 3] {
-        std::array::from_fn(|i| (self.0[i][0] * rgb[i] + self.0[i][1]).clamp(0.0, 255.0))
+        std::array::from_fn(|i| self.0[i].apply(rgb[i]))
     }
 }
 
 /// Corners of the cells that lie within the photo.
 fn cell_corners(photo: &Samples) -> Vec<[usize; 2]> {
     let mut corners = Vec::new();
-    for y in (0..=photo.height - CELL).step_by(CELL) {
-        for x in (0..=photo.width - CELL).step_by(CELL) {
+    for y in (MARGIN..=photo.height - CELL - MARGIN).step_by(CELL) {
+        for x in (MARGIN..=photo.width - CELL - MARGIN).step_by(CELL) {
             let inside = |i: usize| photo.inside[(y + i / CELL) * photo.width + x + i % CELL];
             if (0..CELL * CELL).all(inside) {
                 corners.push([x, y]);
@@ -328,23 +409,6 @@ fn cell_corners(photo: &Samples) -> Vec<[usize; 2]> {
         }
     }
     corners
-}
-
-struct Cell {
-    differs: bool,
-    colour_difference: f32,
-}
-
-impl Cell {
-    fn compare(reference: &Samples, photo: &Samples, corner: [usize; 2], levels: &Levels) -> Self {
-        let expected = levels.apply(mean_colour(reference, corner));
-        let actual = mean_colour(photo, corner);
-        let worst = std::iter::zip(expected, actual).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-        Self {
-            differs: worst > MAX_MEAN_DIFFERENCE || !structure_agrees(reference, photo, corner),
-            colour_difference: distance_of_colours(expected, actual),
-        }
-    }
 }
 
 fn mean_colour(samples: &Samples, [x, y]: [usize; 2]) -> [f32; 3] {
