@@ -96,7 +96,7 @@ def recompress(stage, picture):
     """Made small, squeezed twice, enlarged."""
     rng = stage.rng
     h, w = picture.shape[:2]
-    small = r.fit(picture, int(rng.integers(90, 220)))
+    small = r.fit(picture, int(rng.integers(110, 240)))
     _, packed = cv2.imencode(".jpg", np.round(small[..., ::-1] * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(12, 40))])
     back = cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
     return cv2.resize(back, (w, h), interpolation=cv2.INTER_LINEAR), None
@@ -139,14 +139,23 @@ def shrink(picture, longest=760):
     return r.fit(picture, longest) if max(picture.shape[:2]) > longest else np.ascontiguousarray(picture)
 
 
+def within(outer, box, height, width):
+    """Where `box` of a picture height x width lies when that picture fills the box `outer` of a larger one."""
+    x, y, w, h = outer
+    bx, by, bw, bh = box or (0, 0, width, height)
+    return x + bx * w / width, y + by * h / height, bw * w / width, bh * h / height
+
+
 def edited(stage, picture, kinds):
-    """Several edits in a row; the box follows as long as only the last one knows it."""
+    """Several edits in a row; the box of the original is carried through those that paste it into something."""
     box = None
     for kind in kinds:
-        picture, box = EDITS[kind](stage, picture)
+        height, width = picture.shape[:2]
+        picture, placed = EDITS[kind](stage, picture)
+        box = within(placed, box, height, width) if placed else box
         picture = np.clip(np.ascontiguousarray(picture, np.float32), 0, 1)
     scale = min(1.0, 760 / max(picture.shape[:2]))
-    return shrink(picture), tuple(int(v * scale) for v in box) if box else None
+    return shrink(picture), tuple(round(v * scale) for v in box) if box else None
 
 
 def chain(rng):

@@ -112,8 +112,8 @@ class Catalogue:
             text = text.upper() if rng.random() < .4 else text
             symbol = None
             if i % 2:
-                symbol = self.other(rng)
-                self.known.append((text.lower(), m.shape_vector(symbol)))
+                symbol, shape = self.other(rng)
+                self.known.append((text.lower(), shape))
                 self.cache.clear()
             make = word_maker(stage, text, int(rng.integers(400)), symbol, rng.random() < .6, float(rng.choice([0, 0, 6])), m.vivid(rng) * .8)
             entry = {"versions": [make(text), make(text, m.vivid(rng) * .8)], "words": [text], "text": make, "symbol": symbol}
@@ -123,21 +123,20 @@ class Catalogue:
                 self.single[text.lower()] = entry["versions"][0]
 
     def other(self, rng):
-        """A mark of somebody who registered nothing."""
+        """A mark of somebody who registered nothing, and its shape vector."""
         while True:
             index = int(rng.integers(len(self.others)))
             if index not in self.cache:
                 name, design = self.others[index]
                 mark = drawn(design)
-                self.cache[index] = mark if mark is not None and self.is_new(name, mark) else None
+                self.cache[index] = (mark, m.shape_vector(mark)) if mark is not None and self.is_new(name, mark) else None
             if self.cache[index] is not None:
                 return self.cache[index]
 
     def lookalike(self, mark, rng, tries=160):
         """Of a sample of unregistered marks the one whose shape is closest."""
         shape = m.shape_vector(mark)
-        pool = [self.other(rng) for _ in range(tries)]
-        return max(pool, key=lambda o: float(shape @ m.shape_vector(o)))
+        return max((self.other(rng) for _ in range(tries)), key=lambda other: float(shape @ other[1]))[0]
 
 
 def word_maker(stage, text, font, symbol, sideways, gap, ink):
@@ -212,13 +211,12 @@ def shows(picture, mask):
 def logo_photo(stage, mark, catalogue):
     """A finished photo with the mark: (picture, quality, box, note). Tries again until the mark can be seen."""
     rng = stage.rng
-    others = [lambda: catalogue.other(rng)]
     for _ in range(20):
         worn, look = m.look(mark, rng)
         picture, mask, place = with_mark(stage, worn)
         if r.box_of(mask) is None:
             continue
-        picture = scenes.distract(stage, picture, mask, others, int(rng.choice([0, 0, 1, 2, 3])))
+        picture = scenes.distract(stage, picture, mask, lambda: catalogue.other(rng)[0], int(rng.choice([0, 0, 1, 2, 3])))
         picture, mask = scenes.things_before(stage, picture, mask, int(rng.choice([0, 0, 0, 1, 2])))
         picture, quality = scenes.shoot(picture, rng)
         box = shows(picture, mask)
@@ -238,9 +236,9 @@ def empty_photo(stage, catalogue, kind):
         picture, _ = scenes.panel(stage, None)
     else:
         target = list(catalogue.seen.values())[int(rng.integers(len(catalogue.seen)))]["versions"][0]
-        mark = catalogue.lookalike(target, rng) if kind == "look-alike" else catalogue.other(rng)
+        mark = catalogue.lookalike(target, rng) if kind == "look-alike" else catalogue.other(rng)[0]
         picture, _, _ = with_mark(stage, m.look(mark, rng)[0])
-    picture = scenes.distract(stage, picture, None, [lambda: catalogue.other(rng)], int(rng.choice([0, 1, 2])) if kind != "plain" else 0)
+    picture = scenes.distract(stage, picture, None, lambda: catalogue.other(rng)[0], int(rng.choice([0, 1, 2])) if kind != "plain" else 0)
     return scenes.shoot(picture, rng)
 
 

@@ -222,11 +222,11 @@ def panel(stage, mark):
     return stand(stage, turned(board, rng, .8), .25, .95)
 
 
-def distract(stage, picture, mask, others, count):
-    """Marks of brands that registered nothing, and words, printed elsewhere in the photo."""
+def distract(stage, picture, mask, other_mark, count):
+    """Marks of brands that registered nothing (`other_mark` makes one), and words, printed elsewhere in the photo."""
     rng = stage.rng
     for _ in range(count):
-        other = others[int(rng.integers(len(others)))]() if rng.random() < .6 else stage.word()
+        other = other_mark() if rng.random() < .6 else stage.word()
         sprite = turned(r.sprite_of(m.look(other, rng)[0], False), rng)
         sprite = r.fit(sprite, size_for(sprite, *picture.shape[:2], rng, .004, .08))
         y, x = calm_place(picture, *sprite.shape[:2], rng)

@@ -18,7 +18,7 @@ ICON_SETS = ("logos", "cib", "devicon", "skill-icons", "bxl", "token-branded")
 # Endings that name a version of a brand's mark, not another brand.
 VERSION = re.compile(r"-(icon|wordmark|plain|original|line|dark|light|alt|logo|filled|color|square|circle|old|new)(?=-|$)")
 # Photos that show a mark of an excluded brand, or are no photos (screenshots, renderings, illustrations).
-NO_PHOTO = re.compile(r"screenshot|/landing\.|landing-page\.|profile(-page)?\.|curved|-small\.|-square\.|avatar|bg-showcase-1|bruno-abatti|/desktop/|/abstract/"
+NO_PHOTO = re.compile(r"screenshot|-square\.|/bg-callout|stylish-portfolio[^/]*/.*/bg-masthead|ilya-yakover|/landing\.|landing-page\.|profile(-page)?\.|curved|-small\.|avatar|bg-showcase-1|bruno-abatti|/desktop/|/abstract/"
                       r"|startbootstrap-agency[^/]*/.*/portfolio/|card-[23]\.|/backgrounds/cosmos|illustrations|/shapes/|Painting|Infinite|iphone|macbook", re.I)
 
 
@@ -124,19 +124,26 @@ def load_photo(path, longest=1100):
 
 
 def load_photos(folder):
-    """Photos of the packages, each scene once."""
-    photos, seen = [], set()
+    """Photos of the packages, each scene once: a photo like an earlier one (or like the middle of it) is left out."""
+    photos, seen = [], []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in (".jpg", ".jpeg") or NO_PHOTO.search(str(path)) or "tuxpaint" in str(path) or path.stat().st_size < 30_000:
             continue
         photo = load_photo(path)
-        if photo is None:
+        if photo is None or photo.std() < 12:
             continue
-        key = (cv2.resize(photo, (8, 8), interpolation=cv2.INTER_AREA) // 40).tobytes()
-        if key not in seen:
-            seen.add(key)
+        small = [tiny(photo), tiny(photo[photo.shape[0] // 8:-photo.shape[0] // 8, photo.shape[1] // 8:-photo.shape[1] // 8])]
+        if not any(float(a @ b) > .85 for a in small for b in seen):
             photos.append(photo)
+            seen += small
     return photos
+
+
+def tiny(photo):
+    """16 x 16 colour picture, centred and of norm 1."""
+    small = cv2.resize(photo, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    small -= small.mean()
+    return small / (np.linalg.norm(small) + 1e-6)
 
 
 def load_objects(folder, kinds):

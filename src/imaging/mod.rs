@@ -19,6 +19,8 @@ pub use decode::{DecodeLimits, Picture, decode, decode_reference};
 pub use error::{ImagingError, SvgError};
 pub use format::PictureFormat;
 pub use geometry::{Filter, crop, letterbox, mirror, resize, resize_long_side, rotate90};
-pub use ground::{content_region, edge_colour, even_edge_share, invert, is_uniform, on_dark_ground, trim};
+pub use ground::{
+    content_region, edge_colour, even_edge_share, invert, is_uniform, on_dark_ground, trim,
+};
 pub use reference::ReferencePicture;
 pub use tensor::to_tensor;

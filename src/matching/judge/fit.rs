@@ -43,8 +43,10 @@ const MAX_STEPS: usize = 4000;
 
 /// Fits one model for each kind that has enough rows of both classes.
 ///
-/// The weights come from all candidates; then slope and shift are set on each photo's best candidate
-/// alone, since that is what is reported, and the best of many looks better than it is.
+/// The weights come from all candidates, and tell the kinds apart. Then slope and shift are set on each
+/// photo's best candidate alone, since that is what is reported, and the best of many looks better
+/// than it is; there a candidate is right when the photo uses the asset in any way: which kind it is
+/// is for the kinds' log-odds to settle among themselves.
 ///
 /// # Errors
 /// [`FitError::OneClassOnly`] when no kind can be fitted.
@@ -85,7 +87,13 @@ fn fit_kind(kind: FindingKind, rows: &[LabelledRow]) -> Option<Logistic> {
     let (slope, shift) = fit_scale(
         &best
             .iter()
-            .map(|row| (model.log_odds(&row.measured), is_right(row), row.weight))
+            .map(|row| {
+                (
+                    model.log_odds(&row.measured),
+                    row.truth.is_some(),
+                    row.weight,
+                )
+            })
             .collect::<Vec<_>>(),
     );
     Some(model.rescaled(slope, shift))
