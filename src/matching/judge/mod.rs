@@ -75,15 +75,26 @@ impl Judge {
     }
 
     /// The likeliest kind for an asset of `asset_kind` and its log-odds.
+    ///
+    /// A clearly read word that misses the mark's word by a letter or two makes it an imitation, as
+    /// sure as the likelier of the two: a mark that is there does not misspell itself.
     pub fn best_kind(
         &self,
         asset_kind: AssetKind,
         measured: &Measurements,
     ) -> Option<(FindingKind, f64)> {
-        kinds_for(asset_kind)
+        let kinds = kinds_for(asset_kind);
+        let best = kinds
             .iter()
             .filter_map(|&kind| Some((kind, self.log_odds(kind, measured)?)))
-            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let is_misspelt = measured
+            .word_near_miss
+            .is_some_and(|likeness| likeness > 0.0);
+        if is_misspelt && kinds.contains(&FindingKind::AlteredLogo) {
+            return Some((FindingKind::AlteredLogo, best.1));
+        }
+        Some(best)
     }
 }
 
@@ -100,4 +111,45 @@ pub fn kinds_for(asset_kind: AssetKind) -> &'static [FindingKind] {
 /// Probability for log-odds, `0..=1`.
 pub fn probability(log_odds: f64) -> f64 {
     1.0 / (1.0 + (-log_odds).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge() -> Judge {
+        let model = |bias| Logistic {
+            bias,
+            terms: Vec::new(),
+        };
+        let models = [
+            (FindingKind::LogoPresent, model(1.0)),
+            (FindingKind::AlteredLogo, model(-1.0)),
+        ];
+        Judge {
+            provenance: "test".into(),
+            models: models.into(),
+        }
+    }
+
+    #[test]
+    fn a_misspelt_word_makes_it_an_imitation() {
+        let mut measured = Measurements::default();
+        let best = judge().best_kind(AssetKind::Logo, &measured);
+        assert_eq!(best, Some((FindingKind::LogoPresent, 1.0)));
+        measured.word_near_miss = Some(0.86);
+        let best = judge().best_kind(AssetKind::Logo, &measured);
+        assert_eq!(best, Some((FindingKind::AlteredLogo, 1.0)));
+        assert_eq!(judge().best_kind(AssetKind::Product, &measured), None);
+    }
+
+    #[test]
+    fn negative_weights_are_refused() {
+        let text = r#"{"provenance":"x","models":{"LogoPresent":{"bias":0,"terms":[{"feature":"word","weight":-1,"missing":0}]}}}"#;
+        assert!(matches!(
+            Judge::from_json(text),
+            Err(JudgeError::BadWeight { .. })
+        ));
+        assert!(Judge::from_json("{}").is_err());
+    }
 }
