@@ -334,7 +334,7 @@ impl Level {
     fn through(a: (f32, f32), b: (f32, f32)) -> Option<Self> {
         let gain = (b.1 - a.1) / (b.0 - a.0);
         let plausible = (b.0 - a.0).abs() > NEAR_LEVEL && (GAIN[0]..=GAIN[1]).contains(&gain);
-        plausible.then(|| Self {
+        plausible.then_some(Self {
             gain,
             offset: a.1 - gain * a.0,
         })
