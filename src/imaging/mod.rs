@@ -1,6 +1,6 @@
 //! Bytes of a picture file → bounded, upright RGB pixels, and the simple geometry on them.
 //!
-//! [`decode`] is for photos, [`decode_reference`] for registered pictures, which keep their
+//! [`decode()`] is for photos, [`decode_reference`] for registered pictures, which keep their
 //! transparency. Nothing here knows of networks, brands or thresholds, and nothing here reads a
 //! file or the network: an SVG that names other files is drawn without them.
 

@@ -16,7 +16,7 @@ pub struct Agreement {
     /// Mean difference of colour, CIE76 ΔE over 100, `0..=1`, after the best gain and offset of each
     /// channel: a filter over the whole picture counts little, another colourway much.
     pub colour_difference: f32,
-    /// Share of the cells of [`CELL`] × [`CELL`] samples that differ in structure or in colour beyond
+    /// Share of the cells of 8 × 8 samples that differ in structure or in colour beyond
     /// brightness and contrast, `0..=1`.
     pub residual_share: f32,
     /// Share of the reference that lies within the photo, `0..=1`.

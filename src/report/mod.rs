@@ -1,7 +1,7 @@
 //! Verdicts for people and programs: terminal text, JSON lines, CSV and one HTML page.
 //!
 //! Nothing is judged here and no photo is opened: what is written was decided before, and small
-//! pictures are made by the caller (with [`thumbnail`]). Everything that came from outside — titles,
+//! pictures are made by the caller (with [`thumbnail()`]). Everything that came from outside — titles,
 //! seller names, file names, words read in photos — is escaped for the place where it ends up.
 
 mod csv;
