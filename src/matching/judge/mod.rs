@@ -76,25 +76,29 @@ impl Judge {
 
     /// The likeliest kind for an asset of `asset_kind` and its log-odds.
     ///
-    /// A clearly read word that misses the mark's word by a letter or two makes it an imitation, as
-    /// sure as the likelier of the two: a mark that is there does not misspell itself.
+    /// A mark is an imitation only when a clearly read word misses its word by a letter or two, and
+    /// then as surely as the likelier of the two kinds: a mark that is there does not misspell itself.
+    /// An altered symbol is reported as the mark; nothing measured so far tells them apart.
     pub fn best_kind(
         &self,
         asset_kind: AssetKind,
         measured: &Measurements,
     ) -> Option<(FindingKind, f64)> {
-        let kinds = kinds_for(asset_kind);
-        let best = kinds
+        let odds = |kind| Some((kind, self.log_odds(kind, measured)?));
+        let best = kinds_for(asset_kind)
             .iter()
-            .filter_map(|&kind| Some((kind, self.log_odds(kind, measured)?)))
+            .filter_map(|&kind| odds(kind))
             .max_by(|a, b| a.1.total_cmp(&b.1))?;
+        if asset_kind != AssetKind::Logo {
+            return Some(best);
+        }
         let is_misspelt = measured
             .word_near_miss
             .is_some_and(|likeness| likeness > 0.0);
-        if is_misspelt && kinds.contains(&FindingKind::AlteredLogo) {
+        if is_misspelt {
             return Some((FindingKind::AlteredLogo, best.1));
         }
-        Some(best)
+        odds(FindingKind::LogoPresent)
     }
 }
 
@@ -124,7 +128,7 @@ mod tests {
         };
         let models = [
             (FindingKind::LogoPresent, model(1.0)),
-            (FindingKind::AlteredLogo, model(-1.0)),
+            (FindingKind::AlteredLogo, model(2.0)),
         ];
         Judge {
             provenance: "test".into(),
@@ -139,7 +143,7 @@ mod tests {
         assert_eq!(best, Some((FindingKind::LogoPresent, 1.0)));
         measured.word_near_miss = Some(0.86);
         let best = judge().best_kind(AssetKind::Logo, &measured);
-        assert_eq!(best, Some((FindingKind::AlteredLogo, 1.0)));
+        assert_eq!(best, Some((FindingKind::AlteredLogo, 2.0)));
         assert_eq!(judge().best_kind(AssetKind::Product, &measured), None);
     }
 
