@@ -251,7 +251,7 @@ def build_logos(stage, out, n_photos=250, n_altered=40, n_empty=270):
     for i in range(n_photos):
         name = names[i % len(names)]
         versions = catalogue.seen[name]["versions"]
-        version = 0 if rng.random() < .5 else int(rng.integers(len(versions)))
+        version = 0 if rng.random() < .5 else int(rng.integers(1, len(versions)))
         picture, quality, box, note = logo_photo(stage, versions[version], catalogue)
         out.photo(picture, quality, name, name, "logo", box, f"{note}, version {version}")
     for i in range(n_altered):

@@ -48,12 +48,14 @@ def excluded_names():
 
 
 def is_excluded(name, excluded):
-    """True when an excluded brand stands in the design's name, as a word, as two words, or (6 letters and more) anywhere."""
+    """True when an excluded brand stands in the design's name: as a word or two, at its start (4 letters and more: 'applepay') or anywhere (6)."""
     words = [w for w in re.split(r"[-_: ]", name.lower()) if w]
     joined = "".join(words)
     pairs = [a + b for a, b in zip(words, words[1:])]
     plain = {e.replace("-", "") for e in excluded}
-    return bool((set(words) | set(pairs) | {joined}) & plain) or any(len(e) >= 6 and e in joined for e in plain)
+    if (set(words) | set(pairs) | {joined}) & plain:
+        return True
+    return any(len(e) >= 6 and e in joined or len(e) >= 4 and joined.startswith(e) for e in plain)
 
 
 def brand_key(name):
