@@ -9,6 +9,9 @@ use touchstone::embed::{Embedder, OnnxEmbedder};
 use touchstone::imaging::{self, DecodeLimits};
 
 const LEAST_COSINE: f32 = 0.999;
+/// Windows that show little but white ground turn small differences of two JPEG decoders into
+/// direction.
+const LEAST_WINDOW_COSINE: f32 = 0.998;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -54,8 +57,13 @@ fn pixels(path: &Path) -> image::RgbImage {
 
 fn check(what: &str, path: &Path, ours: &Embedding, theirs: &Value) {
     let cosine = ours.similarity(&vector(theirs)).expect("same dimension").0;
+    let least = if what == "window" {
+        LEAST_WINDOW_COSINE
+    } else {
+        LEAST_COSINE
+    };
     assert!(
-        cosine >= LEAST_COSINE,
+        cosine >= least,
         "{what} of {}: cosine {cosine}",
         path.display()
     );
