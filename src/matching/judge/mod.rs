@@ -76,29 +76,30 @@ impl Judge {
 
     /// The likeliest kind for an asset of `asset_kind` and its log-odds.
     ///
-    /// A mark is an imitation only when a clearly read word misses its word by a letter or two, and
-    /// then as surely as the likelier of the two kinds: a mark that is there does not misspell itself.
-    /// An altered symbol is reported as the mark; nothing measured so far tells them apart.
+    /// A mark is called an imitation when a clearly read word misses its word by a letter or two, but
+    /// no surer than the mark itself would be: many words miss some registered word by two letters,
+    /// and as evidence of its own that raised more false alarms than it found imitations. An altered
+    /// symbol is reported as the mark; nothing measured so far tells them apart.
     pub fn best_kind(
         &self,
         asset_kind: AssetKind,
         measured: &Measurements,
     ) -> Option<(FindingKind, f64)> {
-        let odds = |kind| Some((kind, self.log_odds(kind, measured)?));
-        let best = kinds_for(asset_kind)
+        if asset_kind == AssetKind::Logo {
+            let is_misspelt = measured
+                .word_near_miss
+                .is_some_and(|likeness| likeness > 0.0);
+            let kind = if is_misspelt {
+                FindingKind::AlteredLogo
+            } else {
+                FindingKind::LogoPresent
+            };
+            return Some((kind, self.log_odds(FindingKind::LogoPresent, measured)?));
+        }
+        kinds_for(asset_kind)
             .iter()
-            .filter_map(|&kind| odds(kind))
-            .max_by(|a, b| a.1.total_cmp(&b.1))?;
-        if asset_kind != AssetKind::Logo {
-            return Some(best);
-        }
-        let is_misspelt = measured
-            .word_near_miss
-            .is_some_and(|likeness| likeness > 0.0);
-        if is_misspelt {
-            return Some((FindingKind::AlteredLogo, best.1));
-        }
-        odds(FindingKind::LogoPresent)
+            .filter_map(|&kind| Some((kind, self.log_odds(kind, measured)?)))
+            .max_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
 
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!(best, Some((FindingKind::LogoPresent, 1.0)));
         measured.word_near_miss = Some(0.86);
         let best = judge().best_kind(AssetKind::Logo, &measured);
-        assert_eq!(best, Some((FindingKind::AlteredLogo, 2.0)));
+        assert_eq!(best, Some((FindingKind::AlteredLogo, 1.0)));
         assert_eq!(judge().best_kind(AssetKind::Product, &measured), None);
     }
 
