@@ -42,8 +42,6 @@ pub enum Feature {
     Word,
     /// The same, only for words that no dictionary holds.
     RareWord,
-    /// Likeness of a word that misses a word mark by a letter or two.
-    NearMissWord,
 }
 
 /// Bits of 256 that differ between unrelated pictures, less a margin; nearer says something.
@@ -81,7 +79,6 @@ impl Feature {
                 let is_common = m.word_is_common.unwrap_or(0.0);
                 above_least_similarity(similarity) * (1.0 - is_common)
             }),
-            Self::NearMissWord => m.word_near_miss,
         };
         value.map(f64::from)
     }
@@ -121,7 +118,8 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
             Word,
             RareWord,
         ],
-        FindingKind::AlteredLogo => &[WindowLift, WindowMargin, NearMissWord, Inliers],
+        // Has no judge of its own: a misspelt mark is as sure as the mark.
+        FindingKind::AlteredLogo => &[],
         // Not the share of matches that agree: on drawn packs it says far more than on real ones.
         FindingKind::LookalikeProduct => &[
             WindowSimilarity,

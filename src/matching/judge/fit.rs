@@ -71,7 +71,7 @@ fn fit_kind(kind: FindingKind, rows: &[LabelledRow]) -> Option<Logistic> {
         .collect();
     let is_right = |row: &LabelledRow| row.truth == Some(kind);
     let n_right = relevant.iter().filter(|row| is_right(row)).count();
-    if n_right < MIN_RIGHT || n_right == relevant.len() {
+    if features_of(kind).is_empty() || n_right < MIN_RIGHT || n_right == relevant.len() {
         return None;
     }
     let examples: Vec<Example> = relevant

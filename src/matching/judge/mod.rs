@@ -127,10 +127,7 @@ mod tests {
             bias,
             terms: Vec::new(),
         };
-        let models = [
-            (FindingKind::LogoPresent, model(1.0)),
-            (FindingKind::AlteredLogo, model(2.0)),
-        ];
+        let models = [(FindingKind::LogoPresent, model(1.0))];
         Judge {
             provenance: "test".into(),
             models: models.into(),
