@@ -303,8 +303,10 @@ mod tests {
 
     #[test]
     fn long_brand_lists_say_what_is_missing() {
-        let mut summary = Summary::default();
-        summary.n_findings = 50;
+        let mut summary = Summary {
+            n_findings: 50,
+            ..Summary::default()
+        };
         for idx in 0..50 {
             summary.by_brand.insert(format!("brand {idx:02}"), 1);
         }
