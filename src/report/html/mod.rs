@@ -3,14 +3,16 @@
 //! The page loads nothing: pictures are data URIs, and its content security policy allows only its
 //! own style and script, by hash. It reads well without the script, which adds filters and sorting.
 
+mod card;
 mod kept;
 mod page;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::card::Card;
 use self::kept::{KeptFinding, MostProbable};
-use self::page::{AssetPicture, Card, Failure, Foot, Head, Symbols};
+use self::page::{AssetPicture, Failure, Foot, Head, Symbols};
 use super::{Output, ReportError, ScanWriter, Summary};
 use crate::domain::{AssetId, ScannedPhoto};
 
