@@ -24,13 +24,13 @@ pub enum ReportError {
     },
     /// No space, or no quota, is left.
     #[error(
-        "the disk is full: {written_bytes} bytes of the report {destination} were written and \
-         removed again; free some space, or choose another disk with --out"
+        "the disk is full: the report {destination} had grown to {written_bytes} bytes and is removed \
+         again; free some space, or choose another disk with --out"
     )]
     DiskFull {
         /// Where it should have appeared.
         destination: String,
-        /// Bytes that found room.
+        /// Length of the report so far, bytes.
         written_bytes: u64,
         /// What the system said.
         source: io::Error,
