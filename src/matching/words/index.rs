@@ -160,7 +160,9 @@ impl WordMarks {
         if phrase.is_address || phrase.spelling.is_number() {
             return;
         }
-        if !phrase.is_ordinary {
+        // A word that is one mark is no misspelling of another.
+        let is_mark = self.by_folded.contains_key(&phrase.spelling.folded);
+        if !phrase.is_ordinary && !is_mark {
             self.compare_spellings(phrase, report);
         }
         if phrase.n_tokens == 1 {
@@ -268,7 +270,7 @@ impl Found {
             similarity: joined * likeness(mark, &phrase.spelling, edits),
             exact: mark.folded == phrase.spelling.folded,
             edits,
-            is_part: false,
+            is_part: edits > 0 && is_cut_off(&mark.skeleton, &phrase.spelling.skeleton),
         }
     }
 
@@ -336,6 +338,11 @@ impl Mark {
         let share = (end - start) as f32 / text.len() as f32;
         FLOOR + 0.25 * share - 0.05
     }
+}
+
+/// Whether `part` is the beginning or the end of `whole`.
+fn is_cut_off(whole: &str, part: &str) -> bool {
+    whole.starts_with(part) || whole.ends_with(part)
 }
 
 /// Most edits at which a mark of `n_chars` characters is still recognised.
