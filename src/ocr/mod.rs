@@ -117,7 +117,7 @@ impl Default for ReadOptions {
             min_side_px: 0,
             min_confidence: 0.5,
             try_turned: true,
-            max_boxes: 48,
+            max_boxes: 24,
         }
     }
 }

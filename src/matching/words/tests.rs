@@ -82,6 +82,17 @@ fn altered_words_are_near_misses() {
 }
 
 #[test]
+fn cut_off_words_and_other_marks_are_no_near_misses() {
+    for text in ["CocaCol", "oca Cola"] {
+        let found = best(&["Coca-Cola"], &[text]).unwrap();
+        assert!(found.is_part && !found.near_miss(), "{found:?}");
+    }
+    let marks = WordMarks::new(&["Intel", "Infer"]);
+    let found = marks.matches(&read(&["intel"]));
+    assert_eq!(found.iter().map(|m| m.mark).collect::<Vec<_>>(), [0]);
+}
+
+#[test]
 fn other_words_are_not_matched() {
     for (mark, text) in [
         ("Coors", "doors"),
