@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use super::HttpState;
 use super::problem::{Problem, ProblemKind};
 use super::workers::Lane;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError, Registry};
+use crate::store::AssetFilter;
 
 /// Longest wait for store and registry; they answer in milliseconds when all is well.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,12 +45,22 @@ pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Result<Json<Re
 }
 
 fn look(engine: &Engine) -> Result<Ready, Problem> {
-    engine
-        .with_registry(|registry| Ready {
-            status: "ready",
-            model: engine.model().to_string(),
-            n_assets: registry.n_assets(),
-            n_pictures: registry.n_references(),
-        })
+    // The registry in memory may be whole while the records behind it are not.
+    let first = AssetFilter {
+        limit: Some(1),
+        ..AssetFilter::default()
+    };
+    let records = engine.store().assets(&first).map_err(EngineError::from);
+    records
+        .and_then(|_| engine.with_registry(|registry| ready_with(engine, registry)))
         .map_err(|error| Problem::hidden(ProblemKind::NotReady, &error))
+}
+
+fn ready_with(engine: &Engine, registry: &Registry) -> Ready {
+    Ready {
+        status: "ready",
+        model: engine.model().to_string(),
+        n_assets: registry.n_assets(),
+        n_pictures: registry.n_references(),
+    }
 }

@@ -386,6 +386,8 @@ async fn a_registry_that_cannot_be_read_is_not_ready() {
         !problem.contains("elsewhere") && !problem.contains("SELECT"),
         "{problem}"
     );
+    let unready = service.get("/readyz").await;
+    check_problem(&unready, 503, "readiness");
     assert_eq!(service.get("/healthz").await.status, StatusCode::OK);
 }
 
