@@ -58,8 +58,6 @@ async fn serve(
     let listener = TcpListener::bind(command.listen)
         .await
         .with_context(|| format!("listening on {}", command.listen))?;
-    let address = listener.local_addr()?;
-    info!("listening on http://{address}, stop with Ctrl-C");
     let (stop, stopped) = oneshot::channel();
     let serving = http::serve(listener, engine, limits, async {
         // A sender that is gone means the same.

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{HttpState, ServeLimits, router};
 use crate::engine::Engine;
@@ -60,6 +60,7 @@ pub async fn serve(
     if !limits.allow_remote && !address.ip().to_canonical().is_loopback() {
         return Err(ServeError::NotLoopback { address });
     }
+    info!("listening on http://{address}, stop with Ctrl-C");
     let drain_timeout = limits.drain_timeout;
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let door = Door {
