@@ -56,6 +56,10 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let settings = arguments.engine.settings()?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(settings.engine.n_threads)
+        .build_global()
+        .context("starting the threads that photos are worked on")?;
     match arguments.command {
         Command::Register(command) => register::run(settings, command),
         Command::Assets(command) => assets::run(settings, command),
