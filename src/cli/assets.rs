@@ -1,7 +1,7 @@
 //! `touchstone assets`
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -13,27 +13,31 @@ use crate::config::Settings;
 use crate::domain::{Asset, AssetId};
 use crate::engine::Engine;
 use crate::engine::manifest::{FolderDefaults, read_assets};
+use crate::report::Output;
 use crate::store::{AssetFilter, Picture, Store};
 
 /// Name of the manifest in an exported folder.
 const EXPORT_MANIFEST: &str = "assets.jsonl";
 
 pub(super) fn run(settings: Settings, command: AssetsCommand) -> anyhow::Result<Outcome> {
+    let store = || Store::open(&settings.engine.home);
     match command.action {
-        AssetsAction::Reembed => return reembed(settings),
-        AssetsAction::Import { folder } => return import(settings, &folder),
-        _ => {}
+        AssetsAction::List { brand, json } => list(&store()?, brand, json),
+        AssetsAction::Show { id, json } => show(&store()?, AssetId(id), json),
+        AssetsAction::Disable { ids } => set_enabled(&store()?, &ids, false),
+        AssetsAction::Enable { ids } => set_enabled(&store()?, &ids, true),
+        AssetsAction::Remove { ids } => {
+            let store = store()?;
+            each(&ids, |id| Ok(store.remove_asset(id)?))
+        }
+        AssetsAction::Export { folder } => export(&store()?, &folder),
+        AssetsAction::Import { folder } => import(settings, &folder),
+        AssetsAction::Reembed => reembed(settings),
     }
-    let store = Store::open(&settings.engine.home)?;
-    match command.action {
-        AssetsAction::List { brand, json } => list(&store, brand, json),
-        AssetsAction::Show { id, json } => show(&store, AssetId(id), json),
-        AssetsAction::Disable { ids } => each(&ids, |id| Ok(store.set_enabled(id, false)?)),
-        AssetsAction::Enable { ids } => each(&ids, |id| Ok(store.set_enabled(id, true)?)),
-        AssetsAction::Remove { ids } => each(&ids, |id| Ok(store.remove_asset(id)?)),
-        AssetsAction::Export { folder } => export(&store, &folder),
-        AssetsAction::Import { .. } | AssetsAction::Reembed => unreachable!("handled above"),
-    }
+}
+
+fn set_enabled(store: &Store, ids: &[i64], enabled: bool) -> anyhow::Result<Outcome> {
+    each(ids, |id| Ok(store.set_enabled(id, enabled)?))
 }
 
 fn list(store: &Store, brand: Option<String>, json: bool) -> anyhow::Result<Outcome> {
@@ -136,10 +140,7 @@ fn each(ids: &[i64], change: impl Fn(AssetId) -> anyhow::Result<()>) -> anyhow::
 fn export(store: &Store, folder: &Path) -> anyhow::Result<Outcome> {
     let pictures = folder.join("pictures");
     fs::create_dir_all(&pictures).with_context(|| format!("making {}", pictures.display()))?;
-    let manifest = folder.join(EXPORT_MANIFEST);
-    let partial = manifest.with_extension("jsonl.partial");
-    let file = File::create(&partial).with_context(|| format!("writing {}", partial.display()))?;
-    let mut lines = BufWriter::new(file);
+    let mut lines = Output::create(&folder.join(EXPORT_MANIFEST))?;
     let mut n_assets = 0;
     for record in store.records() {
         let record = record?;
@@ -156,14 +157,10 @@ fn export(store: &Store, folder: &Path) -> anyhow::Result<Outcome> {
         let mut line = serde_json::to_value(&record.asset.draft)?;
         line["asset"] = line["name"].take();
         line["path"] = json!(paths);
-        writeln!(lines, "{line}")?;
+        lines.write_record(format!("{line}\n").as_bytes())?;
         n_assets += 1;
     }
-    lines
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?
-        .sync_all()?;
-    fs::rename(&partial, &manifest).with_context(|| format!("writing {}", manifest.display()))?;
+    lines.finish()?;
     eprintln!("{n_assets} assets exported to {}", folder.display());
     Ok(Outcome::Done)
 }
@@ -172,9 +169,7 @@ fn import(settings: Settings, folder: &Path) -> anyhow::Result<Outcome> {
     let engine = Engine::open(settings.engine)?;
     let sources = read_assets(&folder.join(EXPORT_MANIFEST), &FolderDefaults::default())?;
     let report = register::register(&engine, sources)?;
-    for failure in &report.failures {
-        eprintln!("skipped {}: {}", failure.source, failure.reason);
-    }
+    register::print_failures(&report);
     eprintln!("{} pictures imported", report.n_pictures_added);
     Ok(Outcome::of_failures(report.failures.len()))
 }

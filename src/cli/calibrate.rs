@@ -1,9 +1,6 @@
 //! `touchstone calibrate`: fits the judge to labelled photos, the user's own or ours.
 
-use std::fs;
-use std::io::Write;
-
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use rayon::prelude::*;
 
 use super::args::CalibrateCommand;
@@ -13,6 +10,7 @@ use crate::config::Settings;
 use crate::domain::{Asset, FindingKind};
 use crate::engine::{Engine, Verified};
 use crate::matching::judge::{LabelledRow, fit_judge};
+use crate::report::Output;
 
 pub(super) fn run(settings: Settings, command: CalibrateCommand) -> anyhow::Result<Outcome> {
     if command.assets.len() != command.photos.len() {
@@ -41,13 +39,9 @@ pub(super) fn run(settings: Settings, command: CalibrateCommand) -> anyhow::Resu
     }
     let judge = fit_judge(&rows, &command.provenance)?;
     let text = serde_json::to_string_pretty(&judge)? + "\n";
-    let partial = command.out.with_extension("partial");
-    let mut file =
-        fs::File::create(&partial).with_context(|| format!("writing {}", partial.display()))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&partial, &command.out)
-        .with_context(|| format!("writing {}", command.out.display()))?;
+    let mut output = Output::create(&command.out)?;
+    output.write_record(text.as_bytes())?;
+    output.finish()?;
     let kinds: Vec<_> = judge.models.keys().map(|kind| kind.as_str()).collect();
     eprintln!(
         "fitted {} on {} candidates of {n_photos} photos",
@@ -82,8 +76,9 @@ fn rows_of(
     photo: &LabelledPhoto,
     photo_idx: usize,
 ) -> anyhow::Result<Vec<LabelledRow>> {
-    let bytes =
-        fs::read(&photo.path).with_context(|| format!("reading {}", photo.path.display()))?;
+    let bytes = engine
+        .read_file(&photo.path)
+        .map_err(|reason| anyhow!("reading {}: {reason}", photo.path.display()))?;
     let verified = match engine.measure_photo(&bytes) {
         Ok((_, verified, _)) => verified,
         Err(error) if error.is_bad_input() => {

@@ -123,8 +123,9 @@ pub(super) fn answer_all(engine: &Engine, photos: Vec<LabelledPhoto>) -> (Vec<An
         .into_par_iter()
         .with_max_len(1)
         .map(|photo| {
-            let outcome = std::fs::read(&photo.path)
-                .map_err(anyhow::Error::from)
+            let outcome = engine
+                .read_file(&photo.path)
+                .map_err(anyhow::Error::msg)
                 .and_then(|bytes| Ok(engine.judge_photo(&bytes, None)?));
             bar.inc(1);
             let failed = outcome.is_err();

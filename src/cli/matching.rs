@@ -1,6 +1,5 @@
 //! `touchstone match`
 
-use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -42,14 +41,13 @@ struct MatchAnswer {
 }
 
 fn match_file(engine: &Engine, path: &Path, explain: bool) -> Result<MatchAnswer, String> {
-    let bytes = fs::read(path).map_err(|cause| cause.to_string())?;
+    let bytes = engine.read_file(path)?;
     answer(engine, &bytes, explain).map_err(|error| error.to_string())
 }
 
 fn answer(engine: &Engine, bytes: &[u8], explain: bool) -> Result<MatchAnswer, EngineError> {
     let policy = engine.settings().policy;
     let (judgement, photo_size, timings_ms) = engine.judge_photo(bytes, None)?;
-    let findings = judgement.reported(&policy);
     let below = judgement
         .judged
         .iter()
@@ -63,12 +61,7 @@ fn answer(engine: &Engine, bytes: &[u8], explain: bool) -> Result<MatchAnswer, E
         Vec::new()
     };
     Ok(MatchAnswer {
-        verdict: PhotoVerdict {
-            verdict: policy.verdict(&findings),
-            findings,
-            photo_size,
-            timings_ms,
-        },
+        verdict: judgement.verdict(&policy, photo_size, timings_ms),
         nearest,
     })
 }

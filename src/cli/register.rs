@@ -40,10 +40,15 @@ pub(super) fn register(
     Ok(report)
 }
 
-fn print_report(report: &RegistrationReport) -> io::Result<()> {
+/// Says on stderr what was skipped, and why.
+pub(super) fn print_failures(report: &RegistrationReport) {
     for failure in &report.failures {
         eprintln!("skipped {}: {}", failure.source, failure.reason);
     }
+}
+
+fn print_report(report: &RegistrationReport) -> io::Result<()> {
+    print_failures(report);
     let mut out = io::stdout().lock();
     writeln!(
         out,

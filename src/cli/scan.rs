@@ -27,7 +27,7 @@ pub(super) fn run(settings: Settings, command: ScanCommand) -> anyhow::Result<Ou
     let n_photos = count_photos(&command.source)?;
     let listings = read_listings(&command.source)?;
     let mut writers = open_writers(&engine, &command)?;
-    let bar = progress::bar(n_photos, "photos");
+    let bar = progress::bar(Some(n_photos), "photos");
     let started = Instant::now();
     let mut summary = Summary::default();
     engine.scan(listings, |progress| -> anyhow::Result<()> {
@@ -62,26 +62,23 @@ pub(super) fn run(settings: Settings, command: ScanCommand) -> anyhow::Result<Ou
     ))
 }
 
-/// Photos that the source names; `None` when there is nothing to count in advance.
-fn count_photos(source: &Path) -> anyhow::Result<Option<u64>> {
-    let n = read_listings(source)?
+/// Photos that the source names; a bad line counts as one.
+fn count_photos(source: &Path) -> anyhow::Result<u64> {
+    Ok(read_listings(source)?
         .map(|listing| listing.map_or(1, |(_, paths)| paths.len() as u64))
-        .sum();
-    Ok(Some(n))
+        .sum())
 }
 
 /// A line that could not be read takes the place of the photos that it would have named.
 fn bad_line(error: &ManifestError) -> ScannedPhoto {
-    let text = error.to_string();
-    let (listing_id, reason) = text.split_once(": ").unwrap_or(("", &text));
     ScannedPhoto {
         listing: Arc::new(Listing {
-            listing_id: listing_id.to_owned(),
+            listing_id: error.place(),
             ..Listing::default()
         }),
         photo: String::new(),
         sha256: None,
-        outcome: Err(reason.to_owned()),
+        outcome: Err(error.reason()),
     }
 }
 
@@ -117,7 +114,7 @@ fn open_writers<'a>(
 }
 
 fn thumbnail_of_file(engine: &Engine, path: &Path) -> Option<Vec<u8>> {
-    let picture = engine.prepare(&std::fs::read(path).ok()?).ok()?;
+    let picture = engine.prepare(&engine.read_file(path).ok()?).ok()?;
     thumbnail(&picture.pixels, THUMBNAIL_SIDE_PX).ok()
 }
 

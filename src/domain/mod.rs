@@ -4,6 +4,7 @@
 //! checks it; everything else is a plain struct with public fields.
 
 mod asset;
+mod digest;
 mod embedding;
 mod finding;
 mod listing;
@@ -13,6 +14,7 @@ mod region;
 pub use asset::{
     Asset, AssetDraft, AssetId, AssetKind, Brand, BrandId, DomainError, PictureId, split_list,
 };
+pub use digest::FileDigest;
 pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity};
 pub use finding::{Finding, FindingKind, PhotoVerdict, StageTimings, Verdict};
 pub use listing::{Listing, ScannedPhoto, Seller};

@@ -4,10 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::EmbedError;
-use crate::domain::ModelId;
+use crate::domain::{FileDigest, ModelId};
 
 /// A checked model card. Fields are those of the TOML file; `models/README.md` explains one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -198,7 +197,7 @@ impl ModelCard {
             path: path.clone(),
             cause,
         })?;
-        let actual = hex(&Sha256::digest(&bytes));
+        let actual = FileDigest::of(&bytes).to_hex();
         if actual != self.sha256 {
             return Err(EmbedError::ModelChanged {
                 path,
@@ -208,8 +207,4 @@ impl ModelCard {
         }
         Ok(bytes)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,7 +4,7 @@ use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
 use super::windows::crops_of;
-use super::{EmbedError, Embedder, PhotoVectors, ReferenceVectors};
+use super::{EmbedError, Embedder};
 use crate::domain::{Embedding, ModelId, Region};
 use crate::imaging;
 
@@ -58,22 +58,19 @@ impl Embedder for FakeEmbedder {
         DIM
     }
 
-    fn embed_reference(&self, picture: &RgbImage) -> Result<ReferenceVectors, EmbedError> {
-        let vector = Self::describe(picture)?;
-        Ok(ReferenceVectors {
-            window: vector.clone(),
-            whole: vector,
-        })
+    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
+        Self::describe(picture)
     }
 
-    fn embed_photo(&self, photo: &RgbImage) -> Result<PhotoVectors, EmbedError> {
+    fn embed_whole(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
+        Self::describe(picture)
+    }
+
+    fn embed_windows(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError> {
         let whole = Region::new(0.0, 0.0, photo.width() as f32, photo.height() as f32);
         let regions = std::iter::once(whole).chain(crops_of([photo.width(), photo.height()]));
-        Ok(PhotoVectors {
-            windows: regions
-                .map(|region| Ok((region, Self::describe(&imaging::crop(photo, region))?)))
-                .collect::<Result<_, EmbedError>>()?,
-            whole: Self::describe(photo)?,
-        })
+        regions
+            .map(|region| Ok((region, Self::describe(&imaging::crop(photo, region))?)))
+            .collect()
     }
 }

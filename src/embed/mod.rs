@@ -91,24 +91,6 @@ pub enum EmbedError {
     Embedding(#[from] EmbeddingError),
 }
 
-/// A registered picture in numbers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReferenceVectors {
-    /// Compared with the windows of photos, shape `[window_dim]`.
-    pub window: Embedding,
-    /// Compared with whole photos, shape `[whole_dim]`.
-    pub whole: Embedding,
-}
-
-/// A photo in numbers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PhotoVectors {
-    /// Regions of the photo, in its pixels, each with a vector of shape `[window_dim]`.
-    pub windows: Vec<(Region, Embedding)>,
-    /// The whole photo, shape `[whole_dim]`.
-    pub whole: Embedding,
-}
-
 /// Describes pictures by vectors that can be compared with each other.
 pub trait Embedder: Send + Sync {
     /// Which network this is; vectors of two networks are never compared.
@@ -120,15 +102,22 @@ pub trait Embedder: Send + Sync {
     /// Numbers in the vector of a whole picture.
     fn whole_dim(&self) -> usize;
 
-    /// Describes a registered picture, sRGB, any size; the border around a mark is trimmed.
+    /// Describes a registered picture, sRGB, any size, for comparison with windows; the border around
+    /// a mark is trimmed. Shape `[window_dim]`.
     ///
     /// # Errors
     /// [`EmbedError`] when the network fails.
-    fn embed_reference(&self, picture: &RgbImage) -> Result<ReferenceVectors, EmbedError>;
+    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError>;
 
-    /// Describes a photo, whole and in windows.
+    /// Describes a whole picture, registered or not, for comparison with wholes. Shape `[whole_dim]`.
     ///
     /// # Errors
     /// [`EmbedError`] when the network fails.
-    fn embed_photo(&self, photo: &RgbImage) -> Result<PhotoVectors, EmbedError>;
+    fn embed_whole(&self, picture: &RgbImage) -> Result<Embedding, EmbedError>;
+
+    /// Describes regions of a photo, in its pixels, for comparison with references.
+    ///
+    /// # Errors
+    /// [`EmbedError`] when the network fails.
+    fn embed_windows(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError>;
 }

@@ -7,7 +7,7 @@ use ort::session::SessionOutputs;
 use ort::value::TensorRef;
 
 use super::windows::{crops_of, level_size, windows_of};
-use super::{EmbedError, Embedder, ModelCard, PhotoVectors, ReferenceVectors, WindowsCard};
+use super::{EmbedError, Embedder, ModelCard, WindowsCard};
 use crate::domain::{Embedding, ModelId, Region};
 use crate::imaging::{self, Filter};
 use crate::runtime::{RuntimeError, SessionPool};
@@ -131,23 +131,16 @@ impl OnnxEmbedder {
             .collect()
     }
 
-    /// The whole picture squashed to the input size, its shape not kept.
-    fn embed_whole(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
-        let input = &self.card.input;
-        let squashed = [imaging::resize(
-            picture,
-            input.width,
-            input.height,
-            Filter::Bilinear,
-        )];
-        let whole = Region::new(0.0, 0.0, input.width as f32, input.height as f32);
-        let mut vectors = self.run(&squashed, &[whole], |outputs| {
-            self.vectors(outputs, self.whole_output(), 1)
+    /// Runs the network on one picture, with one box around all of it.
+    fn embed_one(&self, picture: RgbImage, output: Output<'_>) -> Result<Embedding, EmbedError> {
+        let whole = Region::new(0.0, 0.0, picture.width() as f32, picture.height() as f32);
+        let mut vectors = self.run(&[picture], &[whole], |outputs| {
+            self.vectors(outputs, output, 1)
         })?;
         Ok(vectors.remove(0))
     }
 
-    fn embed_windows(
+    fn embed_pyramid(
         &self,
         photo: &RgbImage,
         windows: &WindowsCard,
@@ -206,7 +199,7 @@ impl Embedder for OnnxEmbedder {
         self.whole_output().dim
     }
 
-    fn embed_reference(&self, picture: &RgbImage) -> Result<ReferenceVectors, EmbedError> {
+    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
         let rules = &self.card.reference;
         // A photo has no ground to cut away; a mark's own edge may touch the border here and there.
         let has_ground = imaging::even_edge_share(picture) >= rules.uniform_edge;
@@ -214,24 +207,20 @@ impl Embedder for OnnxEmbedder {
         let content = trimmed.as_ref().unwrap_or(picture);
         let ground = imaging::edge_colour(picture);
         let square = imaging::letterbox(content, rules.side, rules.margin, ground);
-        let whole = Region::new(0.0, 0.0, rules.side as f32, rules.side as f32);
-        let mut window = self.run(&[square], &[whole], |outputs| {
-            self.vectors(outputs, self.main_output(), 1)
-        })?;
-        Ok(ReferenceVectors {
-            window: window.remove(0),
-            whole: self.embed_whole(picture)?,
-        })
+        self.embed_one(square, self.main_output())
     }
 
-    fn embed_photo(&self, photo: &RgbImage) -> Result<PhotoVectors, EmbedError> {
-        let windows = match &self.card.windows {
-            Some(windows) => self.embed_windows(photo, windows)?,
-            None => self.embed_crops(photo)?,
-        };
-        Ok(PhotoVectors {
-            windows,
-            whole: self.embed_whole(photo)?,
-        })
+    fn embed_whole(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
+        // Squashed to the input size, its shape not kept.
+        let input = &self.card.input;
+        let squashed = imaging::resize(picture, input.width, input.height, Filter::Bilinear);
+        self.embed_one(squashed, self.whole_output())
+    }
+
+    fn embed_windows(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError> {
+        match &self.card.windows {
+            Some(windows) => self.embed_pyramid(photo, windows),
+            None => self.embed_crops(photo),
+        }
     }
 }

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::{EngineError, PhotoDescription};
+use crate::domain::FileDigest;
 use crate::embed::Embedder;
 
 /// The most similar pictures of the background whose mean counts as chance. Measured on real photos:
@@ -65,10 +65,7 @@ impl Background {
             return Ok(Self::none());
         }
         let bytes = fs::read(path.with_file_name(&card.file)).map_err(unreadable)?;
-        let actual: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let actual = FileDigest::of(&bytes).to_hex();
         if actual != card.sha256 {
             return Err(bad(format!(
                 "{} has SHA-256 {actual}, not {}",

@@ -187,14 +187,10 @@ fn add_word(candidate: &mut Candidate, word: Option<&FoundWord>, was_read: bool)
 
 /// How far each candidate leads over the best candidate of any other brand.
 fn add_margins(registry: &Registry, candidates: &mut [Candidate]) {
-    let brand_of = |c: &Candidate| {
-        let asset = registry.active_asset(c.asset_id);
-        asset.map_or("", |asset| asset.draft.brand.as_str())
-    };
     let of = |value: fn(&Measurements) -> Option<f32>| {
         let values: Vec<_> = candidates
             .iter()
-            .map(|c| (brand_of(c), value(&c.measured)))
+            .map(|c| (registry.brand_of(c.asset_id), value(&c.measured)))
             .collect();
         margins(&values)
     };

@@ -6,7 +6,6 @@ use image::RgbImage;
 
 use super::{Engine, EngineError};
 use crate::domain::{Embedding, Region};
-use crate::embed::PhotoVectors;
 use crate::imaging::{self, Picture};
 use crate::matching::features::{FeatureLimits, LocalFeatures};
 use crate::matching::hash::PictureHash;
@@ -47,7 +46,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when a network fails.
     pub fn embed(&self, photo: &Picture) -> Result<PhotoDescription, EngineError> {
-        let PhotoVectors { windows, whole } = self.embedder.embed_photo(&photo.pixels)?;
+        let windows = self.embedder.embed_windows(&photo.pixels)?;
+        let whole = self.embedder.embed_whole(&photo.pixels)?;
         let words = match &self.reader {
             Some(reader) => Some(reader.read(&photo.pixels)?),
             None => None,

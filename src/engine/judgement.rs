@@ -2,7 +2,7 @@
 
 use super::explain::reasons;
 use super::{Engine, Verified};
-use crate::domain::{Finding, Region, Seller};
+use crate::domain::{Finding, PhotoVerdict, Region, Seller, StageTimings};
 use crate::imaging::Picture;
 use crate::matching::judge::probability;
 use crate::matching::policy::Policy;
@@ -44,6 +44,22 @@ impl Judgement {
             }
         }
         reported
+    }
+
+    /// The answer for the photo, by `policy`.
+    pub fn verdict(
+        &self,
+        policy: &Policy,
+        photo_size: [u32; 2],
+        timings_ms: StageTimings,
+    ) -> PhotoVerdict {
+        let findings = self.reported(policy);
+        PhotoVerdict {
+            verdict: policy.verdict(&findings),
+            findings,
+            photo_size,
+            timings_ms,
+        }
     }
 }
 

@@ -20,7 +20,8 @@ mod verify;
 mod word_marks;
 
 use std::fs;
-use std::sync::{Arc, RwLock};
+use std::path::Path;
+use std::sync::RwLock;
 use std::time::Instant;
 
 use crate::domain::{ModelId, PhotoVerdict, Seller, StageTimings};
@@ -151,6 +152,26 @@ impl Engine {
         &self.store
     }
 
+    /// The bytes of a picture file, unless it is too large to be decoded or no plain file (a pipe may
+    /// never end).
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn read_file(&self, path: &Path) -> Result<Vec<u8>, String> {
+        let metadata = fs::metadata(path).map_err(|cause| cause.to_string())?;
+        if !metadata.is_file() {
+            return Err("not a file".to_owned());
+        }
+        let limit = self.limits.max_bytes;
+        if metadata.len() > limit as u64 {
+            return Err(format!(
+                "{} bytes, but at most {limit} are read",
+                metadata.len()
+            ));
+        }
+        fs::read(path).map_err(|cause| cause.to_string())
+    }
+
     /// Stage 1: bytes of a picture file → bounded, upright pixels.
     ///
     /// # Errors
@@ -170,13 +191,7 @@ impl Engine {
         seller: Option<&Seller>,
     ) -> Result<PhotoVerdict, EngineError> {
         let (judgement, photo_size, timings_ms) = self.judge_photo(bytes, seller)?;
-        let findings = judgement.reported(&self.settings.policy);
-        Ok(PhotoVerdict {
-            verdict: self.settings.policy.verdict(&findings),
-            findings,
-            photo_size,
-            timings_ms,
-        })
+        Ok(judgement.verdict(&self.settings.policy, photo_size, timings_ms))
     }
 
     /// As [`Engine::match_photo`], but keeps every judged candidate, however improbable.
@@ -250,6 +265,3 @@ impl Clock {
         elapsed
     }
 }
-
-/// Shared handle for servers and scans.
-pub type SharedEngine = Arc<Engine>;

@@ -1,8 +1,5 @@
 //! Taking assets in: decode, describe, write in one transaction, follow.
 
-use std::fs;
-use std::path::Path;
-
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -13,7 +10,7 @@ use crate::domain::{AssetDraft, AssetId, AssetKind, PictureId};
 use crate::imaging::{self, Picture};
 use crate::matching::features::{FeatureLimits, LocalFeatures};
 use crate::matching::hash::PictureHash;
-use crate::store::{Descriptor, Features, FileDigest, NewPicture, Registered, Registration};
+use crate::store::{Descriptor, Features, NewPicture, Registered, Registration};
 
 /// Kind under which the store keeps local features; changed with their form.
 pub(super) const FEATURES_KIND: &str = "sift@1";
@@ -133,13 +130,18 @@ impl Engine {
     ) -> Result<Result<(String, Registration), RegistrationFailure>, EngineError> {
         let source = match source {
             Ok(source) => source,
-            Err(error) => return Ok(Err(failure_of(&error))),
+            Err(error) => {
+                return Ok(Err(RegistrationFailure {
+                    source: error.place(),
+                    reason: error.reason(),
+                }));
+            }
         };
         let failed = |reason: String| RegistrationFailure {
             source: named(&source),
             reason,
         };
-        let bytes = match read_bounded(&source.path, self.limits.max_bytes) {
+        let bytes = match self.read_file(&source.path) {
             Ok(bytes) => bytes,
             Err(reason) => return Ok(Err(failed(reason))),
         };
@@ -200,16 +202,20 @@ impl Engine {
             model: self.model().clone(),
             embedding,
         };
-        let plain = self.embedder.embed_reference(&picture.pixels)?;
+        let pixels = &picture.pixels;
         let mut descriptors = vec![
-            descriptor(SPACE_WINDOW, "plain", plain.window),
-            descriptor(SPACE_WHOLE, "plain", plain.whole),
+            descriptor(
+                SPACE_WINDOW,
+                "plain",
+                self.embedder.embed_reference(pixels)?,
+            ),
+            descriptor(SPACE_WHOLE, "plain", self.embedder.embed_whole(pixels)?),
         ];
         // Nobody sells a product in negative colours.
         if kind == AssetKind::Logo {
-            for (variant, pixels) in further_versions(&picture.pixels) {
-                let vectors = self.embedder.embed_reference(&pixels)?;
-                descriptors.push(descriptor(SPACE_WINDOW, variant, vectors.window));
+            for (variant, pixels) in further_versions(pixels) {
+                let vector = self.embedder.embed_reference(&pixels)?;
+                descriptors.push(descriptor(SPACE_WINDOW, variant, vector));
             }
         }
         Ok(descriptors)
@@ -283,14 +289,6 @@ impl Engine {
         let decoded = imaging::decode_reference(&bytes, &self.limits)?;
         Ok(Some(decoded.on_natural_ground()))
     }
-
-    /// Whether this very file is registered already, and how often.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn n_registered(&self, bytes: &[u8]) -> Result<usize, EngineError> {
-        Ok(self.store.pictures_with(&FileDigest::of(bytes))?.len())
-    }
 }
 
 impl RegistrationReport {
@@ -309,33 +307,4 @@ fn named(source: &AssetSource) -> String {
     } else {
         format!("{} ({path})", source.source_name)
     }
-}
-
-fn failure_of(error: &ManifestError) -> RegistrationFailure {
-    let text = error.to_string();
-    match text.split_once(": ") {
-        Some((source, reason)) => RegistrationFailure {
-            source: source.to_owned(),
-            reason: reason.to_owned(),
-        },
-        None => RegistrationFailure {
-            source: String::new(),
-            reason: text,
-        },
-    }
-}
-
-/// The bytes of a file, unless it is larger than `limit` or no plain file (a pipe may never end).
-pub(super) fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
-    let metadata = fs::metadata(path).map_err(|cause| cause.to_string())?;
-    if !metadata.is_file() {
-        return Err("not a file".to_owned());
-    }
-    if metadata.len() > limit as u64 {
-        return Err(format!(
-            "{} bytes, but at most {limit} are read",
-            metadata.len()
-        ));
-    }
-    fs::read(path).map_err(|cause| cause.to_string())
 }

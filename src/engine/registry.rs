@@ -26,8 +26,6 @@ pub struct Reference {
     pub asset_id: AssetId,
     /// Its perceptual hash.
     pub hash: Option<PictureHash>,
-    /// Its width and height, pixels.
-    pub size: [u32; 2],
     /// Vectors that windows are compared with.
     pub windows: Vec<Embedding>,
     /// Vectors that whole photos are compared with.
@@ -93,12 +91,11 @@ impl Registry {
             .filter(|asset| asset.is_active(Zoned::now().date()))
     }
 
-    /// All assets that photos are compared with today.
-    pub fn active_assets(&self) -> impl Iterator<Item = &Asset> {
-        let today = Zoned::now().date();
+    /// Whose asset it is; empty when it was removed meanwhile.
+    pub(super) fn brand_of(&self, id: AssetId) -> &str {
         self.assets
-            .values()
-            .filter(move |asset| asset.is_active(today))
+            .get(&id)
+            .map_or("", |asset| asset.draft.brand.as_str())
     }
 
     /// The references of an asset.
@@ -219,7 +216,6 @@ fn reference_of(picture: IndexedPicture) -> Reference {
         id: picture.id,
         asset_id: picture.asset_id,
         hash: PictureHash::from_bytes(&picture.hash).ok(),
-        size: [picture.width, picture.height],
         windows,
         wholes,
     }

@@ -7,9 +7,7 @@ use rayon::prelude::*;
 
 use super::Engine;
 use super::manifest::ManifestError;
-use super::registration::read_bounded;
-use crate::domain::{Listing, PhotoVerdict, ScannedPhoto};
-use crate::store::FileDigest;
+use crate::domain::{FileDigest, Listing, PhotoVerdict, ScannedPhoto};
 
 /// Photos handed out at once: enough to keep all cores busy, few enough to hold in memory.
 const PHOTOS_PER_CORE: usize = 32;
@@ -94,7 +92,7 @@ impl Engine {
     }
 
     fn scan_photo(&self, listing: &Arc<Listing>, photo: String, path: &Path) -> ScannedPhoto {
-        let bytes = read_bounded(path, self.limits.max_bytes);
+        let bytes = self.read_file(path);
         let sha256 = bytes
             .as_ref()
             .ok()

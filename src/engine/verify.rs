@@ -163,8 +163,7 @@ impl Engine {
         let inliers: Vec<_> = verified
             .iter()
             .map(|v| {
-                let asset = registry.active_asset(v.candidate.asset_id);
-                let brand = asset.map_or("", |asset| asset.draft.brand.as_str());
+                let brand = registry.brand_of(v.candidate.asset_id);
                 (brand, v.candidate.measured.inliers)
             })
             .collect();

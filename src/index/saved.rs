@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::builder::{Graph, Links, UpperLayer};
 use super::vectors::Vectors;
 use super::{EntryId, GraphIndex, IndexError};
+use crate::domain::FileDigest;
 
 const MANIFEST: &str = "manifest.json";
 const GRAPH_FILE: &str = "graph.bin";
@@ -168,11 +169,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 fn checksum(mut file: File) -> io::Result<String> {
     let mut hasher = Sha256::new();
     io::copy(&mut file, &mut hasher)?;
-    Ok(hex(&hasher.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(FileDigest(hasher.finalize().into()).to_hex())
 }
 
 /// Writes to a file and sums up what is written.
@@ -233,7 +230,8 @@ fn write_graph(index: &GraphIndex, path: &Path) -> io::Result<(u64, String)> {
         .into_inner()
         .map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
-    Ok((sink.n_bytes, hex(&sink.hasher.finalize())))
+    let digest = FileDigest(sink.hasher.finalize().into());
+    Ok((sink.n_bytes, digest.to_hex()))
 }
 
 /// Reads what [`write_graph`] wrote. Believes no length that the file has no room for, and no link

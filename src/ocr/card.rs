@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::OcrError;
+use crate::domain::FileDigest;
 
 /// Name of the card in the model folder.
 const CARD: &str = "card.toml";
@@ -92,10 +92,7 @@ fn read(path: &Path) -> Result<Vec<u8>, OcrError> {
 
 fn read_checked(path: &Path, expected: &str) -> Result<Vec<u8>, OcrError> {
     let bytes = read(path)?;
-    let actual: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let actual = FileDigest::of(&bytes).to_hex();
     if actual == expected {
         return Ok(bytes);
     }

@@ -26,8 +26,8 @@ use connections::Connections;
 
 pub use error::StoreError;
 pub use records::{
-    AssetFilter, AssetRecord, Descriptor, Features, FileDigest, IndexedPicture, NewPicture,
-    Picture, Registered, Registration, RegistryChange, RegistryDelta,
+    AssetFilter, AssetRecord, Descriptor, Features, IndexedPicture, NewPicture, Picture,
+    Registered, Registration, RegistryChange, RegistryDelta,
 };
 
 /// Name of the database file within the data folder.

@@ -2,10 +2,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{
-    AssetFilter, AssetRecord, Features, FileDigest, Picture, Store, StoreError, rows, write,
-};
-use crate::domain::{Asset, AssetId, Brand, BrandId, PictureId};
+use super::{AssetFilter, AssetRecord, Features, Picture, Store, StoreError, rows, write};
+use crate::domain::{Asset, AssetId, Brand, BrandId, FileDigest, PictureId};
 
 /// Assets read at a time by [`Store::records`].
 const PAGE: u32 = 256;

@@ -1,31 +1,10 @@
 //! What goes into the registry and what comes out of it.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::domain::{Asset, AssetDraft, AssetId, AssetKind, Embedding, ModelId, PictureId};
-
-/// SHA-256 of a picture's file, by which two pictures are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileDigest(pub [u8; 32]);
-
-impl FileDigest {
-    /// Digest of a file's bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    /// 64 lower-case hexadecimal digits.
-    pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-impl Serialize for FileDigest {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_hex())
-    }
-}
+use crate::domain::{
+    Asset, AssetDraft, AssetId, AssetKind, Embedding, FileDigest, ModelId, PictureId,
+};
 
 /// A vector that describes a picture, or a version of it, in one space.
 #[derive(Debug, Clone, PartialEq)]

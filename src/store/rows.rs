@@ -5,8 +5,8 @@ use std::error::Error;
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Descriptor, Features, FileDigest, IndexedPicture, Picture, StoreError};
-use crate::domain::{Asset, AssetDraft, AssetId, Embedding, ModelId, PictureId};
+use super::{Descriptor, Features, IndexedPicture, Picture, StoreError};
+use crate::domain::{Asset, AssetDraft, AssetId, Embedding, FileDigest, ModelId, PictureId};
 
 /// Columns of [`asset`], in its order; the brand stands as `brands`.
 pub(super) const ASSET_COLUMNS: &str = "assets.id, brands.name, assets.name, kind,

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{
-    Asset, AssetDraft, AssetId, AssetKind, DomainError, Embedding, ModelId, PictureId,
+    Asset, AssetDraft, AssetId, AssetKind, DomainError, Embedding, FileDigest, ModelId, PictureId,
 };
 
 const HOME_VARIABLE: &str = "TOUCHSTONE_TEST_REGISTER_IN";

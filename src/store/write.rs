@@ -4,10 +4,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::connections::Writing;
 use super::{
-    Descriptor, Features, FileDigest, NewPicture, Registered, Registration, Store, StoreError,
-    models, rows,
+    Descriptor, Features, NewPicture, Registered, Registration, Store, StoreError, models, rows,
 };
-use crate::domain::{AssetDraft, AssetId, DomainError, PictureId};
+use crate::domain::{AssetDraft, AssetId, DomainError, FileDigest, PictureId};
 
 impl Store {
     /// Adds an asset with its pictures, or adds to the one that its brand has under that name: what

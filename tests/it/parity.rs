@@ -76,27 +76,18 @@ fn whole_pictures_references_and_windows_agree_with_python() {
     for (path, reference) in references() {
         let picture = pixels(&path);
         let registered = embedder.embed_reference(&picture).expect("a description");
-        check(
-            "reference",
-            &path,
-            &registered.window,
-            &reference["reference"],
-        );
-        let photo = embedder.embed_photo(&picture).expect("a description");
-        check("whole", &path, &photo.whole, &reference["gem"]);
+        check("reference", &path, &registered, &reference["reference"]);
+        let whole = embedder.embed_whole(&picture).expect("a description");
+        check("whole", &path, &whole, &reference["gem"]);
+        let windows = embedder.embed_windows(&picture).expect("a description");
 
         // Windows of all levels come one level after another; the references are of the middle one.
         let level = &reference["level"];
         let n_of_level = level["windows"].as_u64().expect("a count") as usize;
-        let first_of_level = first_window_of_second_level(&photo.windows, n_of_level);
+        let first_of_level = first_window_of_second_level(&windows, n_of_level);
         for chosen in level["chosen"].as_array().expect("an array") {
             let index = first_of_level + chosen["index"].as_u64().expect("an index") as usize;
-            check(
-                "window",
-                &path,
-                &photo.windows[index].1,
-                &chosen["descriptor"],
-            );
+            check("window", &path, &windows[index].1, &chosen["descriptor"]);
         }
     }
 }
@@ -115,7 +106,9 @@ fn a_plain_embedder_with_a_card_works_too() {
     let embedder =
         OnnxEmbedder::open(&root().join("models/lite0-gem.toml"), 1).expect("the network");
     let (path, reference) = references().remove(0);
-    let photo = embedder.embed_photo(&pixels(&path)).expect("a description");
-    check("whole", &path, &photo.whole, &reference["gem"]);
-    assert!(photo.windows.len() > 5, "whole and crops at two scales");
+    let picture = pixels(&path);
+    let whole = embedder.embed_whole(&picture).expect("a description");
+    check("whole", &path, &whole, &reference["gem"]);
+    let windows = embedder.embed_windows(&picture).expect("a description");
+    assert!(windows.len() > 5, "whole and crops at two scales");
 }

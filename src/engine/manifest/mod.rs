@@ -36,16 +36,6 @@ pub enum ManifestError {
         /// The file.
         path: PathBuf,
     },
-    /// A manifest without a column that it needs.
-    #[error("{path} has no column {column:?}: its first line says {found:?}", path = path.display())]
-    MissingColumn {
-        /// The manifest.
-        path: PathBuf,
-        /// Column wanted.
-        column: &'static str,
-        /// Columns found.
-        found: Vec<String>,
-    },
     /// A line that cannot be read.
     #[error("{source_name}: {reason}")]
     BadLine {
@@ -69,6 +59,27 @@ pub enum ManifestError {
         /// File and line.
         source_name: String,
     },
+}
+
+impl ManifestError {
+    /// File, or file and line, that it is about.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Unreadable { path, .. } | Self::UnknownType { path } => {
+                path.display().to_string()
+            }
+            Self::BadLine { source_name, .. }
+            | Self::BadValue { source_name, .. }
+            | Self::NoBrand { source_name } => source_name.clone(),
+        }
+    }
+
+    /// What is wrong there, for a report that names the place apart.
+    pub fn reason(&self) -> String {
+        let text = self.to_string();
+        let rest = text.strip_prefix(&self.place()).unwrap_or(&text);
+        rest.strip_prefix(": ").unwrap_or(rest).to_owned()
+    }
 }
 
 /// Endings of files that are taken for pictures when a folder is read.
@@ -107,4 +118,26 @@ fn pictures_under(folder: &Path) -> impl Iterator<Item = Result<PathBuf, Manifes
                 cause: error.into(),
             })),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn place_and_reason_part_even_where_names_hold_colons() {
+        let cause = io::Error::from(io::ErrorKind::NotFound);
+        let path = PathBuf::from("a: b/c.csv");
+        let unreadable = ManifestError::Unreadable { path, cause };
+        assert_eq!(unreadable.place(), "a: b/c.csv");
+        assert!(unreadable.reason().starts_with("reading a: b/c.csv: "));
+        let line = ManifestError::BadLine {
+            source_name: "a: b.csv line 3".to_owned(),
+            reason: "no path".to_owned(),
+        };
+        assert_eq!(
+            (line.place().as_str(), line.reason().as_str()),
+            ("a: b.csv line 3", "no path")
+        );
+    }
 }

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use touchstone::domain::{FindingKind, ModelId};
+use touchstone::domain::{Embedding, FindingKind, ModelId, Region};
 use touchstone::embed::fake::FakeEmbedder;
-use touchstone::embed::{EmbedError, Embedder, PhotoVectors, ReferenceVectors};
+use touchstone::embed::{EmbedError, Embedder};
 use touchstone::engine::{Background, Engine, EngineSettings, Stages};
 use touchstone::http::{HttpState, ServeLimits, router};
 use touchstone::matching::judge::{Feature, Judge, Logistic, Term};
@@ -325,11 +325,15 @@ impl Embedder for MoodyEmbedder {
         self.inner.whole_dim()
     }
 
-    fn embed_reference(&self, picture: &RgbImage) -> Result<ReferenceVectors, EmbedError> {
+    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
         self.inner.embed_reference(picture)
     }
 
-    fn embed_photo(&self, photo: &RgbImage) -> Result<PhotoVectors, EmbedError> {
+    fn embed_whole(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
+        self.inner.embed_whole(picture)
+    }
+
+    fn embed_windows(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError> {
         match &self.mood {
             Mood::Gated(gate) => gate.pass(),
             Mood::Panics => panic!("the network fell over"),
@@ -341,6 +345,6 @@ impl Embedder for MoodyEmbedder {
                 });
             }
         }
-        self.inner.embed_photo(photo)
+        self.inner.embed_windows(photo)
     }
 }
