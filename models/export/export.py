@@ -1,6 +1,6 @@
 """Write the two ONNX files, and put their checksums into the cards beside them.
 
-Usage: export.py --whitening whitening.npz --out FOLDER. Checks each file against torch on odd sizes before it is kept.
+Usage: export.py --checkpoint ../train/checkpoint.npz --out FOLDER. Checks each file against torch on odd sizes before it is kept.
 """
 
 import argparse
@@ -88,22 +88,24 @@ def update_card(card: Path, file: Path) -> None:
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--whitening", type=Path, required=True, help="file written by fit_whitening.py")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="what ../train/train.py made, as ../train/pack.py keeps it")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    fitted = {name: torch.from_numpy(value) for name, value in np.load(options.whitening).items()}
+    trained = {name: torch.from_numpy(value).float() for name, value in np.load(options.checkpoint).items()}
+    statistics = {name: trained[name] for name in ("mean", "deviation", "centre", "matrix")}
 
     def built(prepare=lambda network: None) -> dict[str, torch.nn.Module]:
-        network = lite0.load()
-        prepare(network)
-        whitening = lite0.Whitening(**fitted)
-        return {"gem": lite0.WholePicture(network), "windows": lite0.Windows(network, whitening)}
+        plain, tuned = lite0.load(), lite0.load()
+        lite0.put_trained(tuned, trained)
+        prepare(plain)
+        prepare(tuned)
+        return {"gem": lite0.WholePicture(plain), "windows": lite0.Windows(tuned, lite0.Whitening(**statistics))}
 
     pixels = {0: "pictures", 2: "height", 3: "width"}
     shapes = {
         "gem": (["embedding"], {"pixels": pixels, "embedding": {0: "pictures"}}),
-        "windows": (["windows", "gem"], {"pixels": pixels, "boxes": {0: "boxes"}, "windows": {0: "boxes"}, "gem": {0: "pictures"}}),
+        "windows": (["windows"], {"pixels": pixels, "boxes": {0: "boxes"}, "windows": {0: "boxes"}}),
     }
     plain, exact = built(fixed_padding), built()
     for name, (outputs, axes) in shapes.items():

@@ -27,6 +27,19 @@ def load() -> nn.Module:
     return network.eval()
 
 
+def put_trained(network: nn.Module, trained: dict[str, Tensor]) -> None:
+    """Replace blocks 5 and 6 by trained ones (`../train/network.py`: convolutions with the batch normalisation folded in)."""
+    blocks = [block for stage in network.blocks[5:7] for block in stage]
+    for index, block in enumerate(blocks):
+        pairs = (("widen", block.conv_pw, block.bn1), ("depthwise", block.conv_dw, block.bn2), ("narrow", block.conv_pwl, block.bn3))
+        for name, convolution, norm in pairs:
+            convolution.weight.data.copy_(trained[f"blocks.{index}.{name}"])
+            norm.running_mean.zero_()
+            norm.running_var.fill_(1 - norm.eps)
+            norm.weight.data.fill_(1)
+            norm.bias.data.copy_(trained[f"blocks.{index}.{name}_bias"])
+
+
 def gem(features: Tensor) -> Tensor:
     """Generalised mean with p = 3 over the map `[n, c, h, w]`, then unit norm: `[n, c]`."""
     cubed = features.clamp(min=1e-6)
@@ -39,11 +52,11 @@ def bin_weights(start: Tensor, end: Tensor, cells: int) -> Tensor:
 
     The first and last cell reach to infinity: a window over the border sees the edge repeated.
     """
-    index = torch.arange(cells, dtype=torch.float32)
+    index = torch.arange(cells, dtype=torch.float32, device=start.device)
     low = torch.where(index < 0.5, -FAR, index)
     high = torch.where(index > cells - 1.5, FAR, index + 1)
     step = (end - start) / GRID
-    first = start[:, None] + step[:, None] * torch.arange(GRID, dtype=torch.float32)
+    first = start[:, None] + step[:, None] * torch.arange(GRID, dtype=torch.float32, device=start.device)
     overlap = torch.minimum(first[..., None] + step[:, None, None], high) - torch.maximum(first[..., None], low)
     return overlap.clamp(min=0) / step[:, None, None]
 
@@ -95,13 +108,12 @@ class Whitening(nn.Module):
 
 
 class Windows(nn.Module):
-    """Pixels and boxes to the descriptors of the boxes `[k, 512]` and of the whole picture `[n, 1280]`."""
+    """Pixels and boxes of the first picture to the descriptors of the boxes, `[k, 512]`."""
 
     def __init__(self, network: nn.Module, whitening: Whitening):
         super().__init__()
-        self.whole = WholePicture(network)
+        self.trunk = Trunk(network)
         self.whitening = whitening
 
-    def forward(self, pixels: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.whole.trunk(pixels)
-        return self.whitening(pool(features[0], boxes)), gem(self.whole.head(features))
+    def forward(self, pixels: Tensor, boxes: Tensor) -> Tensor:
+        return self.whitening(pool(self.trunk(pixels)[0], boxes))

@@ -67,7 +67,7 @@ def main() -> None:
     licensed.fetch(options.cache)
     rng = random.Random(SEED)
     model = options.models / "lite0-windows.onnx"
-    network = session(model)
+    network, whole_network = session(model), session(options.models / "lite0-gem.onnx")
     side = pictures.REFERENCE_SIDE
     box = np.array([[0, 0, side, side]], np.float32)
     windows, wholes, names = [], [], []
@@ -76,7 +76,7 @@ def main() -> None:
         pixels = pictures.normalise(pictures.reference(picture))
         windows.append(network.run(["windows"], {"pixels": pixels, "boxes": box})[0][0])
         squashed = pictures.normalise(pictures.resize(picture, side, side))
-        wholes.append(network.run(["gem"], {"pixels": squashed, "boxes": box})[0][0])
+        wholes.append(whole_network.run(None, {"pixels": squashed})[0][0])
         names.append((design.source, design.name))
     blocks = [quantised(windows), quantised(wholes)]
     file = options.models / "background.bin"

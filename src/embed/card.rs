@@ -72,12 +72,9 @@ pub struct OutputCard {
     pub name: String,
     /// Numbers in a vector.
     pub dimension: usize,
-    /// Name of the output that describes the whole picture, where it is another one.
+    /// Card of the network that describes whole pictures, beside this card, where it is another one.
     #[serde(default)]
-    pub whole: Option<String>,
-    /// Numbers in that one.
-    #[serde(default)]
-    pub whole_dimension: Option<usize>,
+    pub whole: Option<PathBuf>,
 }
 
 /// How windows are laid over a photo.
@@ -157,10 +154,9 @@ impl ModelCard {
                 format!("{:?}", self.input.scale),
             ));
         }
-        for dimension in [Some(self.output.dimension), self.output.whole_dimension] {
-            if dimension.is_some_and(|d| !(1..=65_536).contains(&d)) {
-                return Err(unsupported("output.dimension", format!("{dimension:?}")));
-            }
+        let dimension = self.output.dimension;
+        if !(1..=65_536).contains(&dimension) {
+            return Err(unsupported("output.dimension", dimension.to_string()));
         }
         if let Some(windows) = &self.windows {
             if self.input.boxes.is_none() {
@@ -189,10 +185,7 @@ impl ModelCard {
     /// # Errors
     /// [`EmbedError::ModelUnreadable`], [`EmbedError::ModelChanged`].
     pub fn model_bytes(&self, card_path: &Path) -> Result<Vec<u8>, EmbedError> {
-        let path = card_path
-            .parent()
-            .unwrap_or(Path::new("."))
-            .join(&self.file);
+        let path = card_path.with_file_name(&self.file);
         let bytes = fs::read(&path).map_err(|cause| EmbedError::ModelUnreadable {
             path: path.clone(),
             cause,

@@ -20,13 +20,8 @@ pub struct OnnxEmbedder {
     card: ModelCard,
     model: ModelId,
     sessions: SessionPool,
-}
-
-/// One output of the network.
-#[derive(Clone, Copy)]
-struct Output<'a> {
-    name: &'a str,
-    dim: usize,
+    /// Describes whole pictures, where the card names another network for that.
+    whole: Option<Box<OnnxEmbedder>>,
 }
 
 impl OnnxEmbedder {
@@ -36,33 +31,36 @@ impl OnnxEmbedder {
     /// [`EmbedError`] when the card or the network is missing, changed or unusable.
     pub fn open(card_path: &Path, n_sessions: usize) -> Result<Self, EmbedError> {
         let card = ModelCard::read(card_path)?;
+        let whole = match &card.output.whole {
+            Some(other) => Some(Box::new(Self::open_plain(
+                ModelCard::read(&card_path.with_file_name(other))?,
+                &card_path.with_file_name(other),
+                n_sessions,
+            )?)),
+            None => None,
+        };
+        let windows = Self::open_plain(card, card_path, n_sessions)?;
+        Ok(Self { whole, ..windows })
+    }
+
+    /// The network of `card` alone.
+    fn open_plain(
+        card: ModelCard,
+        card_path: &Path,
+        n_sessions: usize,
+    ) -> Result<Self, EmbedError> {
         let bytes = card.model_bytes(card_path)?;
         Ok(Self {
             model: card.model_id(),
             sessions: SessionPool::open(&bytes, n_sessions)?,
             card,
+            whole: None,
         })
     }
 
     /// The card it was loaded from.
     pub fn card(&self) -> &ModelCard {
         &self.card
-    }
-
-    /// The output that describes boxes, or pictures when the network knows no boxes.
-    fn main_output(&self) -> Output<'_> {
-        Output {
-            name: &self.card.output.name,
-            dim: self.card.output.dimension,
-        }
-    }
-
-    /// The output that describes whole pictures.
-    fn whole_output(&self) -> Output<'_> {
-        match (&self.card.output.whole, self.card.output.whole_dimension) {
-            (Some(name), Some(dim)) => Output { name, dim },
-            _ => self.main_output(),
-        }
     }
 
     /// Runs the network on pictures of one size and hands its outputs to `read`. `boxes` are regions
@@ -99,21 +97,21 @@ impl OnnxEmbedder {
         read(&outputs)
     }
 
-    /// The `n` vectors in `output`.
+    /// The `n` vectors that the network gave.
     fn vectors(
         &self,
         outputs: &SessionOutputs<'_>,
-        output: Output<'_>,
         n: usize,
     ) -> Result<Vec<Embedding>, EmbedError> {
-        let expected = [n, output.dim];
+        let output = &self.card.output;
+        let expected = [n, output.dimension];
         let wrong_shape = |actual: Vec<i64>| EmbedError::OutputShape {
             model: self.model.clone(),
             expected,
             actual,
         };
         let tensor = outputs
-            .get(output.name)
+            .get(&output.name)
             .ok_or_else(|| wrong_shape(Vec::new()))?;
         let (shape, values) = tensor
             .try_extract_tensor::<f32>()
@@ -126,17 +124,15 @@ impl OnnxEmbedder {
             return Err(wrong_shape(shape.to_vec()));
         }
         values
-            .chunks_exact(output.dim)
+            .chunks_exact(output.dimension)
             .map(|vector| Ok(Embedding::new(vector.to_vec())?))
             .collect()
     }
 
     /// Runs the network on one picture, with one box around all of it.
-    fn embed_one(&self, picture: RgbImage, output: Output<'_>) -> Result<Embedding, EmbedError> {
+    fn embed_one(&self, picture: RgbImage) -> Result<Embedding, EmbedError> {
         let whole = Region::new(0.0, 0.0, picture.width() as f32, picture.height() as f32);
-        let mut vectors = self.run(&[picture], &[whole], |outputs| {
-            self.vectors(outputs, output, 1)
-        })?;
+        let mut vectors = self.run(&[picture], &[whole], |outputs| self.vectors(outputs, 1))?;
         Ok(vectors.remove(0))
     }
 
@@ -152,7 +148,7 @@ impl OnnxEmbedder {
             let regions = windows_of(level, windows);
             let picture = [imaging::resize(photo, level[0], level[1], Filter::Bilinear)];
             let vectors = self.run(&picture, &regions, |outputs| {
-                self.vectors(outputs, self.main_output(), regions.len())
+                self.vectors(outputs, regions.len())
             })?;
             let [across, down] = [0, 1].map(|i| size[i] as f32 / level[i] as f32);
             described.extend(regions.iter().zip(vectors).map(|(r, vector)| {
@@ -178,7 +174,7 @@ impl OnnxEmbedder {
                 })
                 .collect();
             let vectors = self.run(&crops, &[], |outputs| {
-                self.vectors(outputs, self.main_output(), batch.len())
+                self.vectors(outputs, batch.len())
             })?;
             described.extend(batch.iter().copied().zip(vectors));
         }
@@ -192,11 +188,14 @@ impl Embedder for OnnxEmbedder {
     }
 
     fn window_dim(&self) -> usize {
-        self.main_output().dim
+        self.card.output.dimension
     }
 
     fn whole_dim(&self) -> usize {
-        self.whole_output().dim
+        match &self.whole {
+            Some(network) => network.whole_dim(),
+            None => self.card.output.dimension,
+        }
     }
 
     fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
@@ -207,14 +206,17 @@ impl Embedder for OnnxEmbedder {
         let content = trimmed.as_ref().unwrap_or(picture);
         let ground = imaging::edge_colour(picture);
         let square = imaging::letterbox(content, rules.side, rules.margin, ground);
-        self.embed_one(square, self.main_output())
+        self.embed_one(square)
     }
 
     fn embed_whole(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
+        if let Some(network) = &self.whole {
+            return network.embed_whole(picture);
+        }
         // Squashed to the input size, its shape not kept.
         let input = &self.card.input;
         let squashed = imaging::resize(picture, input.width, input.height, Filter::Bilinear);
-        self.embed_one(squashed, self.whole_output())
+        self.embed_one(squashed)
     }
 
     fn embed_windows(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError> {

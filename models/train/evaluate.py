@@ -1,0 +1,143 @@
+"""Measures the description of windows alone on labelled real photos, before words, hashes and geometry.
+
+usage: evaluate.py --whitening whitening.npz --cache FOLDER [--checkpoint STEP.pt]... [--levels 224,320,448] [--cells 6,8] [--by asset] SET...
+
+A SET is a folder with assets.csv and photos.csv in the format of `touchstone eval`. Prints for each checkpoint (none: the untrained start) the
+figures of `touchstone eval` for the best window's cosine, alone and with the whole pictures' cosine of the untrained network added.
+The maps of the frozen part are kept in the cache folder, so that a second measurement takes seconds.
+"""
+
+import argparse
+import csv
+import hashlib
+import pickle
+import sys
+from pathlib import Path
+
+import features
+import network
+import numpy as np
+import torch
+
+import lite0  # on the path since `network`
+import pictures
+
+WHOLE_WEIGHT = 0.6
+
+
+def rows(path: Path) -> list[dict]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+class MeasuringSet:
+    """The frozen maps of a set's pictures: a photo at each level, an asset as reference; and the whole pictures' GeM."""
+
+    def __init__(self, folder: Path, by: str, levels: tuple[int, ...], cache: Path):
+        self.name = folder.name
+        assets, photos = rows(folder / "assets.csv"), rows(folder / "photos.csv")
+        self.asset_labels = [row[by] for row in assets]
+        self.photo_labels = [row.get(by) or "" for row in photos]
+        if by == "asset":
+            self.photo_labels = [label if row["brand"] else "" for label, row in zip(self.photo_labels, photos, strict=True)]
+        key = hashlib.sha256(f"{folder.resolve()} {levels}".encode()).hexdigest()[:12]
+        kept = cache / f"maps-{self.name}-{key}.pkl"
+        if not kept.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            kept.write_bytes(pickle.dumps(self.made(folder, assets, photos, levels)))
+        self.references, self.photos, self.reference_wholes, self.photo_wholes = pickle.loads(kept.read_bytes())
+
+    @staticmethod
+    @torch.no_grad()
+    def made(folder, assets, photos, levels):
+        frozen, whole = features.frozen_part(), lite0.WholePicture(lite0.load())
+
+        def gem(picture):
+            side = pictures.REFERENCE_SIDE
+            return whole(torch.from_numpy(pictures.normalise(pictures.resize(picture, side, side))))[0].numpy()
+
+        opened = [pictures.read(folder / row["path"]) for row in assets]
+        references = [features.maps(frozen, [pictures.reference(p)])[0] for p in opened]
+        reference_wholes = np.stack([gem(p) for p in opened])
+        seen, wholes = [], []
+        for row in photos:
+            picture = pictures.read(folder / row["path"])
+            seen.append([features.maps(frozen, [pictures.level(picture, long)])[0] for long in levels])
+            wholes.append(gem(picture))
+        return references, seen, reference_wholes, np.stack(wholes)
+
+    @torch.no_grad()
+    def scores(self, head: network.Head, cells: tuple[int, ...]) -> np.ndarray:
+        """Best window's cosine of every photo with every asset, `[photos, assets]`."""
+        pictures.WINDOW_CELLS = cells
+        whole = torch.tensor([[[0.0, 0.0, 224.0, 224.0]]])
+        marks = torch.cat([head.describe(head.cells(torch.from_numpy(m[None]).float()), whole)[0] for m in self.references])
+        best = []
+        for levels in self.photos:
+            found = []
+            for maps in levels:
+                boxes = pictures.windows(maps.shape[1] * 16, maps.shape[0] * 16)
+                found.append(head.describe(head.cells(torch.from_numpy(maps[None]).float()), torch.tensor([boxes]))[0])
+            best.append((torch.cat(found) @ marks.T).max(0).values)
+        return torch.stack(best).numpy()
+
+
+def by_label(scores: np.ndarray, labels: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Best score of each label, `[photos, labels]`."""
+    names = sorted(set(labels))
+    return np.stack([scores[:, [i for i, label in enumerate(labels) if label == name]].max(1) for name in names], 1), names
+
+
+def figures(scores: np.ndarray, names: list[str], expected: list[str]) -> dict[str, float]:
+    """The figures of `touchstone eval`: every photo's best label is its one answer; ties count as the worst case."""
+    answer, best = scores.argmax(1), scores.max(1)
+    known = np.array([label != "" for label in expected])
+    right = np.array([names[a] == label for a, label in zip(answer, expected, strict=True)])
+    order = np.lexsort((right, -best))
+    hits = np.cumsum(right[order])
+    precision, recall = hits / np.arange(1, len(order) + 1), hits / max(1, known.sum())
+    level = np.percentile(best[~known], 99) if (~known).any() else -np.inf
+    reach = lambda least: float(recall[precision >= least].max(initial=0))
+    return {
+        "R@1": float(right.sum() / known.sum()), "AP": float((precision * np.diff(recall, prepend=0)).sum()),
+        "P90": reach(0.9), "P99": reach(0.99), "FA1": float((right & (best > level)).sum() / known.sum()),
+    }  # fmt: skip
+
+
+def shown(values: dict[str, float]) -> str:
+    return " / ".join(f"{v:.3f}" for v in values.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", type=Path, nargs="+")
+    parser.add_argument("--whitening", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, action="append", default=[])
+    parser.add_argument("--mix", type=float, default=1.0, help="share of the trained weights, the rest from the start")
+    parser.add_argument("--levels", default="224,320,448")
+    parser.add_argument("--cells", default="6,8")
+    parser.add_argument("--by", default="brand", choices=("brand", "asset"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    levels, cells = (tuple(int(v) for v in text.split(",")) for text in (options.levels, options.cells))
+    whitening = dict(np.load(options.whitening))
+    for folder in options.sets:
+        measured = MeasuringSet(folder, options.by, levels, options.cache)
+        wholes = measured.photo_wholes @ measured.reference_wholes.T
+        for checkpoint in options.checkpoint or [None]:
+            head = network.Head(whitening)
+            if checkpoint:
+                trained = torch.load(checkpoint, weights_only=True)["average"]
+                start = head.state_dict()
+                head.load_state_dict({name: start[name].lerp(trained[name], options.mix) for name in start})
+            scores = measured.scores(head, cells)
+            found = []
+            for one in (scores, scores + WHOLE_WEIGHT * wholes):
+                labelled, names = by_label(one, measured.asset_labels)
+                found.append(shown(figures(labelled, names, measured.photo_labels)))
+            print(f"{measured.name} {checkpoint.stem if checkpoint else 'start'}: windows {found[0]} | and whole {found[1]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

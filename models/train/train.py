@@ -1,0 +1,277 @@
+"""Trains the window description by contrast: a window that shows a thing against registered pictures, and a registered picture against windows.
+
+usage: train.py --features FOLDER --pictures FOLDER --whitening whitening.npz --out FOLDER --minutes N [--processes 2]
+
+Resumes from OUT/last.pt where there is one. On the CPU it runs one single-threaded process per core and averages their gradients; with a GPU one process.
+Writes OUT/log.csv (minutes, step, losses) and every `--keep` minutes OUT/step-NNNNNN.pt with the running average of the weights, for `evaluate.py`.
+"""
+
+import argparse
+import copy
+import math
+import os
+import time
+from pathlib import Path
+
+import network
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+SIDE = 320
+BATCH = 32  # photos a process and step
+BATCH_ON_GPU = 256
+RANDOM_WINDOWS = 10  # windows of a photo that do not show its thing
+TEMPERATURE = 0.05
+REFERENCE_QUEUE = 4096
+WINDOW_QUEUE = 8192
+TAIL_RATE = 1e-4
+MATRIX_RATE = 3e-4  # of the matrix' own size
+PULL = 3e-4  # share of the way back to where they started that weights go at each step
+AVERAGE = 0.998
+WARM_UP = 200
+LEAST_CELLS = 2.5  # smallest window that is described, in cells of 32 pixels
+COVERED = 0.3  # share of the thing that a window may show and still count as one without it
+
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Samples:
+    """All shards as memory maps, and their boxes and identities."""
+
+    def __init__(self, features: Path, pictures: Path):
+        self.photos, self.references, boxes, identities, self.where = [], [], [], [], []
+        for path in sorted(features.glob("shard-*-photos.npy")):
+            stem = path.stem.removesuffix("-photos")
+            kept = np.load(pictures / f"{stem}.npz")
+            photos = np.load(path, mmap_mode="r")
+            self.where += [(len(self.photos), row) for row in range(len(photos))]
+            self.photos.append(photos)
+            self.references.append(np.load(features / f"{stem}-references.npy", mmap_mode="r"))
+            boxes.append(kept["boxes"])
+            identities.append(kept["identities"])
+        self.boxes, self.identities = np.concatenate(boxes), np.concatenate(identities)
+
+    def __len__(self) -> int:
+        return len(self.where)
+
+    def batch(self, indices: np.ndarray, rng: np.random.Generator):
+        """Photo maps, reference maps (one of two each), boxes x, y, w, h, identities."""
+        places = [self.where[i] for i in indices]
+        photos = np.stack([self.photos[shard][row] for shard, row in places])
+        references = np.stack([self.references[shard][2 * row + int(rng.integers(2))] for shard, row in places])
+        tensors = (torch.from_numpy(photos), torch.from_numpy(references), torch.from_numpy(self.identities[indices]))
+        photos, references, identities = (tensor.to(DEVICE) for tensor in tensors)
+        return photos.float(), references.float(), self.boxes[indices], identities
+
+
+def shown_window(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A square window about a thing, not quite right in size and place, as a grid of windows would have it."""
+    x, y, w, h = box
+    side = max(w, h) * math.exp(rng.uniform(math.log(0.95), math.log(1.5)))
+    side = min(max(side, LEAST_CELLS * network.CELL), SIDE * 1.2)
+    slack = side * 0.13
+    cx, cy = x + w / 2 + rng.uniform(-slack, slack), y + h / 2 + rng.uniform(-slack, slack)
+    return np.array([cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2], np.float32)
+
+
+def other_windows(box: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Random windows, and which of them do not show the thing."""
+    side = network.CELL * rng.choice([3, 4, 5, 6, 8], count)
+    low, high = -network.CELL, SIDE + network.CELL - side
+    x0, y0 = rng.uniform(low, high), rng.uniform(low, high)
+    windows = np.stack([x0, y0, x0 + side, y0 + side], 1).astype(np.float32)
+    x, y, w, h = box
+    across = np.clip(np.minimum(windows[:, 2], x + w) - np.maximum(windows[:, 0], x), 0, None)
+    down = np.clip(np.minimum(windows[:, 3], y + h) - np.maximum(windows[:, 1], y), 0, None)
+    return windows, across * down / (w * h) < COVERED
+
+
+class Queue:
+    """The last descriptors and the identities they belong to (-1: nothing known)."""
+
+    def __init__(self, size: int, numbers: int):
+        self.vectors = torch.zeros(size, numbers, device=DEVICE)
+        self.identities = torch.full((size,), -2, dtype=torch.long, device=DEVICE)
+        self.size, self.at, self.full = size, 0, 0
+
+    def push(self, vectors: Tensor, identities: Tensor) -> None:
+        places = (self.at + torch.arange(len(vectors), device=DEVICE)) % self.size
+        self.vectors[places], self.identities[places] = vectors.detach(), identities
+        self.at = (self.at + len(vectors)) % self.size
+        self.full = min(self.size, self.full + len(vectors))
+
+    def get(self) -> tuple[Tensor, Tensor]:
+        return self.vectors[: self.full].clone(), self.identities[: self.full].clone()  # pushed to before the backward pass
+
+
+def contrast(ask: Tensor, ask_ids: Tensor, own: Tensor, others: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Cross-entropy of each `ask` having its `own` (cosine `[n]`) before all others; those of its own identity do not count."""
+    logits = [own[:, None]]
+    for vectors, identities in others:
+        cosines = ask @ vectors.T
+        logits.append(cosines.masked_fill(ask_ids[:, None] == identities[None], -10.0))
+    return F.cross_entropy(torch.cat(logits, 1) / TEMPERATURE, torch.zeros(len(ask), dtype=torch.long, device=ask.device))
+
+
+class Trainer:
+    def __init__(self, options, rank: int):
+        self.options, self.rank = options, rank
+        self.samples = Samples(options.features, options.pictures)
+        whitening = dict(np.load(options.whitening))
+        self.head = network.Head(whitening).to(DEVICE)
+        self.batch = BATCH_ON_GPU if DEVICE.type == "cuda" else BATCH
+        self.start = [p.detach().clone() for p in self.head.parameters()]
+        matrix_size = float(self.head.matrix.detach().square().mean().sqrt())
+        centre_size = float(self.head.centre.detach().square().mean().sqrt())
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": self.head.blocks.parameters(), "lr": TAIL_RATE},
+                {"params": [self.head.matrix], "lr": MATRIX_RATE * matrix_size},
+                {"params": [self.head.centre], "lr": MATRIX_RATE * centre_size},
+            ],
+            betas=(0.9, 0.99), weight_decay=0.0,
+        )  # fmt: skip
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.average = copy.deepcopy(self.head)
+        numbers = self.head.matrix.shape[1]
+        self.references, self.windows = Queue(REFERENCE_QUEUE, numbers), Queue(WINDOW_QUEUE, numbers)
+        self.step, self.minutes = 0, 0.0
+        last = options.out / "last.pt"
+        if last.exists():
+            kept = torch.load(last, map_location=DEVICE, weights_only=True)
+            self.head.load_state_dict(kept["head"])
+            self.average.load_state_dict(kept["average"])
+            self.optimiser.load_state_dict(kept["optimiser"])
+            self.step, self.minutes = kept["step"], kept["minutes"]
+        self.rng = np.random.default_rng((options.seed, rank, self.step))
+
+    def losses(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        photos, references, boxes, identities = self.samples.batch(indices, self.rng)
+        n = len(indices)
+        windows, blank = np.zeros((n, 2 + RANDOM_WINDOWS, 4), np.float32), np.zeros((n, 2 + RANDOM_WINDOWS), bool)
+        for i, box in enumerate(boxes):
+            windows[i, 0], windows[i, 1] = shown_window(box, self.rng), shown_window(box, self.rng)
+            windows[i, 2:], blank[i, 2:] = other_windows(box, RANDOM_WINDOWS, self.rng)
+        whole = torch.tensor([[[0.0, 0.0, 224.0, 224.0]]], device=DEVICE).expand(n, 1, 4)
+        marks = self.head.describe(self.head.cells(references), whole)[:, 0]
+        seen = self.head.describe(self.head.cells(photos), torch.from_numpy(windows).to(DEVICE))
+        blank = torch.from_numpy(blank).to(DEVICE)
+        shown = seen[:, :2].reshape(2 * n, -1)
+        twice = identities.repeat_interleave(2)
+        empty = seen[blank]
+        none = torch.full((len(empty),), -1, dtype=torch.long, device=DEVICE)
+        # a window of its own photo that does not show the thing is a negative for it, hence identity -1
+        every = torch.cat([shown, empty]), torch.cat([twice, none])
+        own = (seen[:, :2] * marks[:, None]).sum(2)
+        to_marks = contrast(shown, twice, own.reshape(-1), [(marks, identities), self.references.get()])
+        to_windows = contrast(marks.repeat_interleave(2, 0), twice, own.reshape(-1), [every, self.windows.get()])
+        self.references.push(marks, identities)
+        keep = torch.from_numpy(self.rng.permutation(len(every[0]))[: 4 * n]).to(DEVICE)
+        self.windows.push(every[0][keep], every[1][keep])
+        return to_marks, to_windows
+
+    def update(self, indices: np.ndarray) -> tuple[float, float]:
+        to_marks, to_windows = self.losses(indices)
+        self.optimiser.zero_grad(set_to_none=False)
+        (to_marks + to_windows).backward()
+        if dist.is_initialized():
+            flat = torch.cat([p.grad.reshape(-1) for p in self.head.parameters()])
+            dist.all_reduce(flat)
+            flat /= dist.get_world_size()
+            at = 0
+            for p in self.head.parameters():
+                p.grad.copy_(flat[at : at + p.numel()].view_as(p))
+                at += p.numel()
+        torch.nn.utils.clip_grad_norm_(self.head.blocks.parameters(), 1.0)
+        ramp = min(1.0, (self.step + 1) / WARM_UP) * self.cooled()
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * ramp
+        self.optimiser.step()
+        with torch.no_grad():
+            for p, start in zip(self.head.parameters(), self.start, strict=True):
+                p.lerp_(start, PULL * ramp)
+            keep = min(AVERAGE, (self.step + 1) / (self.step + 10))
+            for slow, fast in zip(self.average.parameters(), self.head.parameters(), strict=True):
+                slow.lerp_(fast, 1 - keep)
+        self.step += 1
+        return float(to_marks.detach()), float(to_windows.detach())
+
+    def cooled(self) -> float:
+        """The rate falls along half a cosine to a tenth over the planned minutes (all runs together)."""
+        done = min(1.0, self.minutes / self.options.total_minutes)
+        return 0.1 + 0.45 * (1 + math.cos(math.pi * done))
+
+    def save(self, path: Path, whole: bool) -> None:
+        kept = {"average": self.average.state_dict(), "step": self.step, "minutes": self.minutes}
+        if whole:
+            kept |= {"head": self.head.state_dict(), "optimiser": self.optimiser.state_dict()}
+        partial = path.with_suffix(".part")
+        torch.save(kept, partial)
+        partial.rename(path)
+
+    def run(self) -> None:
+        options = self.options
+        begun, before = time.monotonic(), self.minutes
+        kept_at, sums, count = self.minutes, [0.0, 0.0], 0
+        order = np.array([], int)
+        while self.minutes - before < options.minutes:
+            if len(order) < self.batch:
+                # every process walks the same order and takes its own share of it
+                shuffled = np.random.default_rng((options.seed, self.step)).permutation(len(self.samples))
+                order = shuffled[self.rank :: options.processes]
+                order = order[: len(self.samples) // options.processes]
+            losses = self.update(order[: self.batch])
+            order = order[self.batch :]
+            sums, count = [a + b for a, b in zip(sums, losses, strict=True)], count + 1
+            clock = torch.tensor([before + (time.monotonic() - begun) / 60])
+            if dist.is_initialized():
+                dist.broadcast(clock, 0)
+            self.minutes = float(clock)
+            if self.rank == 0 and self.step % 50 == 0:
+                with (options.out / "log.csv").open("a") as log:
+                    log.write(f"{self.minutes:.2f},{self.step},{sums[0] / count:.4f},{sums[1] / count:.4f}\n")
+                sums, count = [0.0, 0.0], 0
+            if self.rank == 0 and self.minutes - kept_at >= options.keep:
+                kept_at = self.minutes
+                self.save(options.out / f"step-{self.step:06d}.pt", whole=False)
+                self.save(options.out / "last.pt", whole=True)
+        if self.rank == 0:
+            self.save(options.out / "last.pt", whole=True)
+
+
+def work(rank: int, options) -> None:
+    torch.set_num_threads(1 if options.processes > 1 else os.cpu_count())
+    torch.manual_seed(options.seed)
+    if options.processes > 1:
+        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+        os.environ.setdefault("MASTER_PORT", str(options.port))
+        dist.init_process_group("gloo", rank=rank, world_size=options.processes)
+    Trainer(options, rank).run()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--features", type=Path, required=True)
+    parser.add_argument("--pictures", type=Path, required=True)
+    parser.add_argument("--whitening", type=Path, required=True, help="file written by export/fit_whitening.py")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, required=True, help="of this run")
+    parser.add_argument("--total-minutes", type=float, default=90, help="of all runs together; the rate falls over them")
+    parser.add_argument("--keep", type=float, default=8, help="minutes between checkpoints")
+    parser.add_argument("--processes", type=int, default=1 if DEVICE.type == "cuda" else os.cpu_count())
+    parser.add_argument("--port", type=int, default=29511)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.processes == 1:
+        work(0, options)
+    else:
+        torch.multiprocessing.spawn(work, (options,), options.processes)
+
+
+if __name__ == "__main__":
+    main()
