@@ -82,6 +82,11 @@ def icons(package, inks=None):
                      f'viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}">{icon["body"].replace("currentColor", ink)}</svg>')
 
 
+def size(svg):
+    """Width and height that the SVG text states."""
+    return tuple(float(side) for side in re.search(r'width="(\S+)" height="(\S+)"', svg).groups())
+
+
 def simple_inks(folder):
     """Slug -> hex colour of the brands of simple-icons; empty where that package is not there."""
     for package in (Path(folder) / "npm").glob("simple-icons@*"):
