@@ -5,6 +5,7 @@ Nothing here draws; nothing it reads is shipped with the project.
 import io
 import json
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import numpy as np
 from fontTools.ttLib import TTFont
 from PIL import ImageFont
 
-HERE = Path(__file__).parent
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from brands import brand_key, excluded_names, is_excluded  # noqa: E402
+
 ICON_SETS = ("logos", "cib", "devicon", "skill-icons", "bxl", "token-branded")
-# Endings that name a version of a brand's mark, not another brand.
-VERSION = re.compile(r"-(icon|wordmark|plain|original|line|dark|light|alt|logo|filled|color|square|circle|old|new)(?=-|$)")
 # Photos that show a mark of an excluded brand, or are no photos (screenshots, renderings, illustrations).
 NO_PHOTO = re.compile(r"screenshot|-square\.|/bg-callout|stylish-portfolio[^/]*/.*/bg-masthead|ilya-yakover|/landing\.|landing-page\.|profile(-page)?\.|curved|-small\.|avatar|bg-showcase-1|bruno-abatti|/desktop/|/abstract/"
                       r"|startbootstrap-agency[^/]*/.*/portfolio/|card-[23]\.|/backgrounds/cosmos|illustrations|/shapes/|Painting|Infinite|iphone|macbook", re.I)
@@ -40,28 +41,6 @@ class Sources:
     plain_photos: list[np.ndarray] = field(default_factory=list)
     objects: list[np.ndarray] = field(default_factory=list)
     food: list[np.ndarray] = field(default_factory=list)
-
-
-def excluded_names():
-    """Lower-case brand names that may not appear (see excluded.txt)."""
-    return {line.strip() for line in (HERE / "excluded.txt").read_text().splitlines() if line.strip() and not line.startswith("#")}
-
-
-def is_excluded(name, excluded):
-    """True when an excluded brand stands in the design's name: as a word or two, at its start (4 letters and more: 'applepay') or anywhere (6)."""
-    words = [w for w in re.split(r"[-_: ]", name.lower()) if w]
-    joined = "".join(words)
-    pairs = [a + b for a, b in zip(words, words[1:])]
-    plain = {e.replace("-", "") for e in excluded}
-    if (set(words) | set(pairs) | {joined}) & plain:
-        return True
-    return any(len(e) >= 6 and e in joined or len(e) >= 4 and joined.startswith(e) for e in plain)
-
-
-def brand_key(name):
-    """The brand a design's name belongs to: 'vue-wordmark', 'vuedotjs' and 'vue' -> 'vue'."""
-    plain = re.sub(r"[^a-z0-9]", "", VERSION.sub("", name.lower())).replace("dotjs", "js")
-    return plain[:-2] if plain.endswith("js") and len(plain) > 4 else plain
 
 
 def icon_set(folder, name):

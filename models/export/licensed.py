@@ -83,8 +83,8 @@ def fetch(cache: Path) -> None:
 
 def held_out() -> set[str]:
     """Names whose marks are never fitted on, letters and digits only."""
-    lines = Path(__file__).with_name("held_out.txt").read_text().splitlines()
-    return {re.sub(r"[^a-z0-9]", "", line) for line in lines if not line.startswith("#")}
+    lines = Path(__file__).resolve().parents[1].joinpath("excluded.txt").read_text().splitlines()
+    return {re.sub(r"[^a-z0-9]", "", line) for line in lines if line.strip() and not line.startswith("#")}
 
 
 def is_held_out(name: str, names: set[str]) -> bool:
