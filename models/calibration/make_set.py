@@ -23,6 +23,7 @@ import packs  # noqa: E402
 import render as r  # noqa: E402
 import scenes  # noqa: E402
 import sources  # noqa: E402
+from brands import is_reserved  # noqa: E402
 
 ASSET_COLUMNS = ["path", "brand", "asset", "kind", "word_marks"]
 PHOTO_COLUMNS = ["path", "brand", "asset", "kind", "x", "y", "w", "h", "note"]
@@ -77,10 +78,11 @@ class Catalogue:
         rng = stage.rng
         names = list(stage.sources.brands)
         rng.shuffle(names)
+        names.sort(key=lambda name: not is_reserved(name))  # the network never saw the reserved ones: photos show no other
         self.seen, self.single, self.others, self.known = {}, {}, [], []
         for name in names:
             designs = stage.sources.brands[name]
-            if len(self.seen) < n_seen and len({d.source for d in designs}) >= 2:
+            if len(self.seen) < n_seen and is_reserved(name) and len({d.source for d in designs}) >= 2:
                 versions = alike_versions(designs)
                 if len(versions) >= 2 and self.is_new(name, versions[0]):
                     self.seen[name] = {"versions": versions, "words": [name], "text": None}

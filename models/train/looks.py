@@ -1,4 +1,4 @@
-"""Finds designs that look alike under different names and writes looks.csv, which `sources.designs` reads.
+"""Finds designs that look alike under different names and writes looks.csv, which `material.designs` reads.
 
     looks.py FOLDER
 
@@ -17,7 +17,7 @@ import numpy as np
 import resvg_py
 from PIL import Image
 
-import sources
+import material
 from brands import excluded_names, is_excluded
 
 SIDE = 24  # pixels
@@ -28,7 +28,7 @@ ROWS = 1000  # designs compared at once
 
 def drawing(svg):
     """float32 [576]: the design's lightness on white (on black where it is nearly white), its long side fitted to the square, norm 1; zeros where nothing is drawn."""
-    width, height = sources.size(svg)
+    width, height = material.size(svg)
     side = {"width": 64} if width >= height else {"height": 64}
     try:
         picture = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, **side)))).convert("RGBA")
@@ -53,12 +53,12 @@ def drawing(svg):
 def excluded_designs(folder):
     """Marks of the excluded brands in the sets of brands: nothing may look like them."""
     excluded, found = excluded_names(), []
-    for source, package in sources.icon_sets(folder).items():
-        if source in sources.BRAND_SETS:
-            for name, svg in sources.icons(package):
-                key = sources.key_in_set(source, name)
-                if key and is_excluded(sources.FILE_TYPE.sub("", name), excluded):
-                    found.append(sources.Design(source, name, key, svg))
+    for source, package in material.icon_sets(folder).items():
+        if source in material.BRAND_SETS:
+            for name, svg in material.icons(package):
+                key = material.key_in_set(source, name)
+                if key and is_excluded(material.FILE_TYPE.sub("", name), excluded):
+                    found.append(material.Design(source, name, key, svg))
     return found
 
 
@@ -103,7 +103,7 @@ def joined_brands(marks, rows):
 
 def main():
     folder = Path(sys.argv[1])
-    found, forbidden = sources.named_designs(folder), excluded_designs(folder)
+    found, forbidden = material.named_designs(folder), excluded_designs(folder)
     rows = drawings(folder, found + forbidden)
     rows, forbidden_rows = rows[:len(found)], rows[len(found):]
     blank = ~rows.any(axis=1)
@@ -111,7 +111,7 @@ def main():
     marks = [i for i, design in enumerate(found) if not is_pictogram(design) and i not in gone]
     pictures = [i for i, design in enumerate(found) if is_pictogram(design) and i not in gone]
     under = joined_brands([found[i] for i in marks], rows[marks])
-    reserved = {under[key] for key in under if sources.is_kept_back(key)}
+    reserved = {under[key] for key in under if material.is_kept_back(key)}
     gone |= {pictures[i] for i, _ in alike(rows[pictures], rows[marks], SAME_PICTOGRAM)}
     for i, j in alike(rows[pictures], rows[pictures], SAME_PICTOGRAM):
         first, second = pictures[j], pictures[i]

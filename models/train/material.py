@@ -208,7 +208,7 @@ def objects(folder):
 
 
 def main():
-    """Prints how much of everything a folder holds: sources.py FOLDER."""
+    """Prints how much of everything a folder holds: material.py FOLDER."""
     folder = Path(sys.argv[1])
     found = designs(folder)
     for source, count in Counter(design.source for design in found).items():
