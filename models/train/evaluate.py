@@ -57,12 +57,12 @@ class MeasuringSet:
             return whole(torch.from_numpy(pictures.normalise(pictures.resize(picture, side, side))))[0].numpy()
 
         opened = [pictures.read(folder / row["path"]) for row in assets]
-        references = [features.maps(frozen, [pictures.reference(p)])[0] for p in opened]
+        references = [features.maps(frozen, pictures.reference(p)) for p in opened]
         reference_wholes = np.stack([gem(p) for p in opened])
         seen, wholes = [], []
         for row in photos:
             picture = pictures.read(folder / row["path"])
-            seen.append([features.maps(frozen, [pictures.level(picture, long)])[0] for long in levels])
+            seen.append([features.maps(frozen, pictures.level(picture, long)) for long in levels])
             wholes.append(gem(picture))
         return references, seen, reference_wholes, np.stack(wholes)
 

@@ -8,37 +8,46 @@ About 130 kB a sample: 20,000 samples are 3.6 GB. `--wait` goes on looking for n
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import torch
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(1, str(HERE.parent / "export"))
 
-import lite0  # noqa: E402  (after the path is set)
+import export  # noqa: E402  (after the path is set)
+import lite0  # noqa: E402
 import pictures  # noqa: E402
 
 FROZEN = 5  # blocks; the last one of them has a stride of 16 pixels and 112 channels
-BATCH = 2  # more only costs memory bandwidth
 
 
-def frozen_part() -> torch.nn.Module:
+def frozen_part() -> onnxruntime.InferenceSession:
+    """The stem and the first blocks through ONNX Runtime, which takes half the time of torch on a CPU."""
     network = lite0.load()
-    return torch.nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:FROZEN]).to(memory_format=torch.channels_last)
+    export.fixed_padding(network)
+    part = torch.nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:FROZEN])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    axes = {0: "pictures", 2: "height", 3: "width"}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "frozen.onnx"
+        export.write(part, {"pixels": torch.rand(1, 3, 224, 224)}, ["maps"], {"pixels": axes, "maps": axes}, file)
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def decode(blob: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cv2.imdecode(blob, cv2.IMREAD_COLOR)[..., ::-1])
 
 
-def maps(frozen: torch.nn.Module, batch: list[np.ndarray]) -> np.ndarray:
-    """uint8 pictures of one size to `[n, h / 16, w / 16, 112]` float16."""
-    pixels = torch.from_numpy(np.concatenate([pictures.normalise(p) for p in batch])).to(memory_format=torch.channels_last)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=False):
-        return frozen(pixels).permute(0, 2, 3, 1).half().numpy()
+def maps(frozen: onnxruntime.InferenceSession, picture: np.ndarray) -> np.ndarray:
+    """A uint8 picture, sides whole multiples of 32, to `[h / 16, w / 16, 112]` float16."""
+    return frozen.run(None, {"pixels": pictures.normalise(picture)})[0][0].transpose(1, 2, 0).astype(np.float16)
 
 
 def shard(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -49,10 +58,6 @@ def shard(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     photos = [decode(b) for b in blobs[0::3]]
     references = [pictures.reference(decode(b)) for pair in zip(blobs[1::3], blobs[2::3], strict=True) for b in pair]
     return photos, references
-
-
-def in_batches(frozen: torch.nn.Module, every: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([maps(frozen, every[i : i + BATCH]) for i in range(0, len(every), BATCH)])
 
 
 def main() -> None:
@@ -71,9 +76,9 @@ def main() -> None:
         for path in todo:
             begun = time.monotonic()
             photos, references = shard(path)
-            np.save(options.out / f"{path.stem}-references.npy", in_batches(frozen, references))
+            np.save(options.out / f"{path.stem}-references.npy", np.stack([maps(frozen, p) for p in references]))
             partial = options.out / f"{path.stem}-photos.part.npy"
-            np.save(partial, in_batches(frozen, photos))
+            np.save(partial, np.stack([maps(frozen, p) for p in photos]))
             partial.rename(options.out / f"{path.stem}-photos.npy")
             print(f"{path.stem} {time.monotonic() - begun:.0f} s", flush=True)
         if not todo and (not options.wait or (options.pictures / "done").exists()):
