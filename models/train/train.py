@@ -10,6 +10,7 @@ import argparse
 import copy
 import math
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SIDE = 320
-BATCH = 32  # photos a process and step
+BATCH = 40  # photos a process and step
 BATCH_ON_GPU = 256
 RANDOM_WINDOWS = 10  # windows of a photo that do not show its thing
 TEMPERATURE = 0.05
@@ -129,7 +130,7 @@ class Trainer:
         centre_size = float(self.head.centre.detach().square().mean().sqrt())
         self.optimiser = torch.optim.AdamW(
             [
-                {"params": self.head.blocks.parameters(), "lr": TAIL_RATE},
+                {"params": [p for p in self.head.blocks.parameters() if p.requires_grad], "lr": TAIL_RATE},
                 {"params": [self.head.matrix], "lr": MATRIX_RATE * matrix_size},
                 {"params": [self.head.centre], "lr": MATRIX_RATE * centre_size},
             ],
@@ -179,11 +180,12 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=False)
         (to_marks + to_windows).backward()
         if dist.is_initialized():
-            flat = torch.cat([p.grad.reshape(-1) for p in self.head.parameters()])
+            trained = [p for p in self.head.parameters() if p.requires_grad]
+            flat = torch.cat([p.grad.reshape(-1) for p in trained])
             dist.all_reduce(flat)
             flat /= dist.get_world_size()
             at = 0
-            for p in self.head.parameters():
+            for p in trained:
                 p.grad.copy_(flat[at : at + p.numel()].view_as(p))
                 at += p.numel()
         torch.nn.utils.clip_grad_norm_(self.head.blocks.parameters(), 1.0)
@@ -263,13 +265,15 @@ def main() -> None:
     parser.add_argument("--total-minutes", type=float, default=90, help="of all runs together; the rate falls over them")
     parser.add_argument("--keep", type=float, default=8, help="minutes between checkpoints")
     parser.add_argument("--processes", type=int, default=1 if DEVICE.type == "cuda" else os.cpu_count())
-    parser.add_argument("--port", type=int, default=29511)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.processes == 1:
         work(0, options)
     else:
+        with socket.socket() as probe:  # a port that is free now
+            probe.bind(("127.0.0.1", 0))
+            options.port = probe.getsockname()[1]
         torch.multiprocessing.spawn(work, (options,), options.processes)
 
 
