@@ -18,6 +18,7 @@ import features
 import network
 import numpy as np
 import torch
+from PIL import Image
 
 import lite0  # on the path since `network`
 import pictures
@@ -30,6 +31,17 @@ def rows(path: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
+SIZES = {"under 2 %": (0.0, 0.02), "2-10 %": (0.02, 0.1), "over 10 %": (0.1, 9.0)}
+
+
+def share_of(folder: Path, row: dict) -> float | None:
+    """Share of the photo that the labelled box covers, where there is a box."""
+    if not row.get("w"):
+        return None
+    width, height = Image.open(folder / row["path"]).size
+    return float(row["w"]) * float(row["h"]) / (width * height)
+
+
 class MeasuringSet:
     """The frozen maps of a set's pictures: a photo at each level, an asset as reference; and the whole pictures' GeM."""
 
@@ -40,6 +52,7 @@ class MeasuringSet:
         self.photo_labels = [row.get(by) or "" for row in photos]
         if by == "asset":
             self.photo_labels = [label if row["brand"] else "" for label, row in zip(self.photo_labels, photos, strict=True)]
+        self.shares = [share_of(folder, row) for row in photos]
         key = hashlib.sha256(f"{folder.resolve()} {levels}".encode()).hexdigest()[:12]
         kept = cache / f"maps-{self.name}-{key}.pkl"
         if not kept.exists():
@@ -104,6 +117,16 @@ def figures(scores: np.ndarray, names: list[str], expected: list[str]) -> dict[s
     }  # fmt: skip
 
 
+def by_size(scores: np.ndarray, names: list[str], expected: list[str], shares: list[float | None]) -> str:
+    """Recall at 1 of photos whose mark covers little, some or much of them."""
+    answers = [names[a] for a in scores.argmax(1)]
+    found = []
+    for size, (least, most) in SIZES.items():
+        right = [a == e for a, e, share in zip(answers, expected, shares, strict=True) if e and share is not None and least <= share < most]
+        found += [f"{size}: {sum(right) / len(right):.2f} of {len(right)}"] if right else []
+    return ", ".join(found)
+
+
 def shown(values: dict[str, float]) -> str:
     return " / ".join(f"{v:.3f}" for v in values.values())
 
@@ -136,7 +159,9 @@ def main() -> None:
             for one in (scores, scores + WHOLE_WEIGHT * wholes):
                 labelled, names = by_label(one, measured.asset_labels)
                 found.append(shown(figures(labelled, names, measured.photo_labels)))
-            print(f"{measured.name} {checkpoint.stem if checkpoint else 'start'}: windows {found[0]} | and whole {found[1]}", flush=True)
+            name = checkpoint.stem if checkpoint else "start"
+            sizes = by_size(labelled, names, measured.photo_labels, measured.shares)
+            print(f"{measured.name} {name}: windows {found[0]} | and whole {found[1]} | {sizes}", flush=True)
 
 
 if __name__ == "__main__":
