@@ -22,17 +22,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SIDE = 320
-BATCH = 40  # photos a process and step
-BATCH_ON_GPU = 256
+BATCH = 64  # photos a process and step
+BATCH_ON_GPU = 512
 RANDOM_WINDOWS = 10  # windows of a photo that do not show its thing
 TEMPERATURE = 0.05
-REFERENCE_QUEUE = 4096
-WINDOW_QUEUE = 8192
-TAIL_RATE = 1e-4
-MATRIX_RATE = 3e-4  # of the matrix' own size
+NOBODY = -1  # identity of a window that shows nothing known
+RATE = 4e-4  # of each tensor's own size: folded convolutions differ in size by a factor of a hundred
 PULL = 3e-4  # share of the way back to where they started that weights go at each step
-AVERAGE = 0.998
-WARM_UP = 200
+AVERAGE = 0.995
+WARM_UP = 100
 LEAST_CELLS = 2.5  # smallest window that is described, in cells of 32 pixels
 COVERED = 0.3  # share of the thing that a window may show and still count as one without it
 
@@ -91,31 +89,21 @@ def other_windows(box: np.ndarray, count: int, rng: np.random.Generator) -> tupl
     return windows, across * down / (w * h) < COVERED
 
 
-class Queue:
-    """The last descriptors and the identities they belong to (-1: nothing known)."""
-
-    def __init__(self, size: int, numbers: int):
-        self.vectors = torch.zeros(size, numbers, device=DEVICE)
-        self.identities = torch.full((size,), -2, dtype=torch.long, device=DEVICE)
-        self.size, self.at, self.full = size, 0, 0
-
-    def push(self, vectors: Tensor, identities: Tensor) -> None:
-        places = (self.at + torch.arange(len(vectors), device=DEVICE)) % self.size
-        self.vectors[places], self.identities[places] = vectors.detach(), identities
-        self.at = (self.at + len(vectors)) % self.size
-        self.full = min(self.size, self.full + len(vectors))
-
-    def get(self) -> tuple[Tensor, Tensor]:
-        return self.vectors[: self.full].clone(), self.identities[: self.full].clone()  # pushed to before the backward pass
+def from_all(mine: Tensor) -> Tensor:
+    """The tensors of all processes one after another; gradients flow to this process' own."""
+    if not dist.is_initialized():
+        return mine
+    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, mine.detach())
+    parts[dist.get_rank()] = mine
+    return torch.cat(parts)
 
 
-def contrast(ask: Tensor, ask_ids: Tensor, own: Tensor, others: list[tuple[Tensor, Tensor]]) -> Tensor:
+def contrast(ask: Tensor, ask_ids: Tensor, own: Tensor, others: Tensor, other_ids: Tensor) -> Tensor:
     """Cross-entropy of each `ask` having its `own` (cosine `[n]`) before all others; those of its own identity do not count."""
-    logits = [own[:, None]]
-    for vectors, identities in others:
-        cosines = ask @ vectors.T
-        logits.append(cosines.masked_fill(ask_ids[:, None] == identities[None], -10.0))
-    return F.cross_entropy(torch.cat(logits, 1) / TEMPERATURE, torch.zeros(len(ask), dtype=torch.long, device=ask.device))
+    cosines = (ask @ others.T).masked_fill(ask_ids[:, None] == other_ids[None], -10.0)
+    logits = torch.cat([own[:, None], cosines], 1)
+    return F.cross_entropy(logits / TEMPERATURE, torch.zeros(len(ask), dtype=torch.long, device=ask.device))
 
 
 class Trainer:
@@ -126,20 +114,12 @@ class Trainer:
         self.head = network.Head(whitening).to(DEVICE)
         self.batch = BATCH_ON_GPU if DEVICE.type == "cuda" else BATCH
         self.start = [p.detach().clone() for p in self.head.parameters()]
-        matrix_size = float(self.head.matrix.detach().square().mean().sqrt())
-        centre_size = float(self.head.centre.detach().square().mean().sqrt())
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": [p for p in self.head.blocks.parameters() if p.requires_grad], "lr": TAIL_RATE},
-                {"params": [self.head.matrix], "lr": MATRIX_RATE * matrix_size},
-                {"params": [self.head.centre], "lr": MATRIX_RATE * centre_size},
-            ],
-            betas=(0.9, 0.99), weight_decay=0.0,
-        )  # fmt: skip
+        trained = [p for p in self.head.parameters() if p.requires_grad]
+        sizes = [float(p.detach().square().mean().sqrt()) for p in trained]
+        groups = [{"params": [p], "lr": RATE * size} for p, size in zip(trained, sizes, strict=True)]
+        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.average = copy.deepcopy(self.head)
-        numbers = self.head.matrix.shape[1]
-        self.references, self.windows = Queue(REFERENCE_QUEUE, numbers), Queue(WINDOW_QUEUE, numbers)
         self.step, self.minutes = 0, 0.0
         last = options.out / "last.pt"
         if last.exists():
@@ -160,19 +140,14 @@ class Trainer:
         whole = torch.tensor([[[0.0, 0.0, 224.0, 224.0]]], device=DEVICE).expand(n, 1, 4)
         marks = self.head.describe(self.head.cells(references), whole)[:, 0]
         seen = self.head.describe(self.head.cells(photos), torch.from_numpy(windows).to(DEVICE))
-        blank = torch.from_numpy(blank).to(DEVICE)
-        shown = seen[:, :2].reshape(2 * n, -1)
-        twice = identities.repeat_interleave(2)
-        empty = seen[blank]
-        none = torch.full((len(empty),), -1, dtype=torch.long, device=DEVICE)
-        # a window of its own photo that does not show the thing is a negative for it, hence identity -1
-        every = torch.cat([shown, empty]), torch.cat([twice, none])
-        own = (seen[:, :2] * marks[:, None]).sum(2)
-        to_marks = contrast(shown, twice, own.reshape(-1), [(marks, identities), self.references.get()])
-        to_windows = contrast(marks.repeat_interleave(2, 0), twice, own.reshape(-1), [every, self.windows.get()])
-        self.references.push(marks, identities)
-        keep = torch.from_numpy(self.rng.permutation(len(every[0]))[: 4 * n]).to(DEVICE)
-        self.windows.push(every[0][keep], every[1][keep])
+        # a window of the thing's own photo that does not show it is a negative like any other; one that shows a part of it is left out
+        owners = torch.where(torch.from_numpy(blank).to(DEVICE), NOBODY, identities[:, None])
+        shown, twice = seen[:, :2].reshape(2 * n, -1), identities.repeat_interleave(2)
+        own = (seen[:, :2] * marks[:, None]).sum(2).reshape(-1)
+        all_marks, mark_ids = from_all(marks), from_all(identities)
+        all_windows, window_ids = from_all(seen.reshape(-1, seen.shape[2])), from_all(owners.reshape(-1))
+        to_marks = contrast(shown, twice, own, all_marks, mark_ids)
+        to_windows = contrast(marks.repeat_interleave(2, 0), twice, own, all_windows, window_ids)
         return to_marks, to_windows
 
     def update(self, indices: np.ndarray) -> tuple[float, float]:
@@ -233,7 +208,7 @@ class Trainer:
             if dist.is_initialized():
                 dist.broadcast(clock, 0)
             self.minutes = float(clock)
-            if self.rank == 0 and self.step % 50 == 0:
+            if self.rank == 0 and self.step % 25 == 0:
                 with (options.out / "log.csv").open("a") as log:
                     log.write(f"{self.minutes:.2f},{self.step},{sums[0] / count:.4f},{sums[1] / count:.4f}\n")
                 sums, count = [0.0, 0.0], 0

@@ -69,7 +69,7 @@ fn fit_kind(kind: FindingKind, rows: &[LabelledRow]) -> Option<Logistic> {
         .iter()
         .filter(|row| kinds_for(row.asset_kind).contains(&kind))
         .collect();
-    let is_right = |row: &LabelledRow| row.truth == Some(kind);
+    let is_right = |row: &LabelledRow| row.truth.map(judged_as) == Some(kind);
     let n_right = relevant.iter().filter(|row| is_right(row)).count();
     if features_of(kind).is_empty() || n_right < MIN_RIGHT || n_right == relevant.len() {
         return None;
@@ -97,6 +97,14 @@ fn fit_kind(kind: FindingKind, rows: &[LabelledRow]) -> Option<Logistic> {
             .collect::<Vec<_>>(),
     );
     Some(model.rescaled(slope, shift))
+}
+
+/// The kind whose model says how sure a finding of `kind` is: an altered mark is judged as the mark.
+fn judged_as(kind: FindingKind) -> FindingKind {
+    match kind {
+        FindingKind::AlteredLogo => FindingKind::LogoPresent,
+        other => other,
+    }
 }
 
 fn best_of_each_photo<'a>(model: &Logistic, rows: &[&'a LabelledRow]) -> Vec<&'a LabelledRow> {
