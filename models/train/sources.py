@@ -65,9 +65,11 @@ def licence_of(package):
 def icon_sets(folder):
     """Set name -> its unpacked package, for the sets under one of `LICENCES`."""
     npm, found = Path(folder) / "npm", {}
-    for package in sorted(npm.glob("@iconify-json/*@*")) + sorted(npm.glob("@proj-airi/lobe-icons@*")):
-        if licence_of(package) in LICENCES:
-            found[package.name.rsplit("@", 1)[0]] = package
+    for package in sorted(npm.glob("@iconify-json/*@*")):
+        found[package.name.rsplit("@", 1)[0]] = package
+    for package in npm.glob("@proj-airi/lobe-icons@*"):
+        found["lobe-icons"] = package / "dist"
+    found = {name: package for name, package in found.items() if licence_of(package) in LICENCES}
     return found
 
 
