@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 LONG_SIDE = {"photo": 900, "texture": 700, "object": 400}  # pixels
 SHORTEST = {"photo": 160, "texture": 200, "object": 60}  # pixels, of the original's short side
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tga", ".bmp"}
+MOST_TEXTURES = 120  # of one package: games hold hundreds that differ in a stain
 ALIKE = 0.93  # correlation of two 16 x 16 pictures from which they show one scene
 Image.MAX_IMAGE_PIXELS = None
 
@@ -83,8 +84,19 @@ def packed_files(package):
             with zipfile.ZipFile(path) as archive:
                 for name in sorted(archive.namelist()):
                     yield f"{inside}/{name}", lambda name=name, archive=archive: archive.read(name)
+        elif path.suffix.lower() == ".rcc":
+            for number, data in enumerate(embedded(path.read_bytes())):
+                yield f"{inside}/{number}.webp", lambda data=data: data
         else:
             yield inside, path.read_bytes
+
+
+def embedded(data):
+    """The JPEG and WebP files inside a Qt resource file, which stores them as they are."""
+    for start in re.finditer(rb"RIFF(....)WEBPVP8", data, re.S):
+        yield data[start.start():start.start() + 8 + int.from_bytes(start.group(1), "little")]
+    for start in re.finditer(rb"\xff\xd8\xff[\xe0\xe1]", data):
+        yield data[start.start():data.find(b"\xff\xd9", start.start()) + 2]
 
 
 def opened(data, kind):
@@ -124,8 +136,10 @@ def looks_real(pixels, kind):
     if pixels.std() < (6 if kind == "texture" else 14):
         return False
     equal = (np.abs(np.diff(pixels.astype(np.int16), axis=1)).max(axis=2) == 0).mean()
-    small = np.asarray(Image.fromarray(pixels).resize((128, 128), Image.BOX)) >> 4
-    colours = len(np.unique(small.reshape(-1, 3).astype(np.int32) @ [256, 16, 1]))
+    small = np.asarray(Image.fromarray(pixels).resize((128, 128), Image.BOX))
+    if len(np.unique(small[..., 1])) > 120 and equal < (0.2 if np.ptp(small, axis=2).max() > 12 else 0.6):  # finely shaded: a photograph of few colours
+        return True
+    colours = len(np.unique((small >> 4).reshape(-1, 3).astype(np.int32) @ [256, 16, 1]))
     return equal < (0.45 if kind == "photo" else 0.3) and colours > (70 if kind == "photo" else 12)
 
 
@@ -148,6 +162,28 @@ def convert(package, label, package_rules, skip, seen, folder, tables):
     return taken
 
 
+def prune(folder, kept, skip):
+    """Removes from a table and its folder what left_out.txt names (now, if not yet when it was converted), and the textures of a package beyond MOST_TEXTURES."""
+    table = folder / f"{kept}.csv"
+    if not table.exists():
+        return
+    with table.open(newline="") as rows:
+        rows = list(csv.DictReader(rows))
+    staying = [row for row in rows if not skip.search(f"{row['package']}/{row['path']}")]
+    for package in {row["package"] for row in staying if row["kind"] == "texture"}:
+        textures = sorted((row for row in staying if row["package"] == package and row["kind"] == "texture"), key=lambda row: row["file"][-12:])
+        beyond = {row["file"] for row in textures[MOST_TEXTURES:]}
+        staying = [row for row in staying if row["file"] not in beyond]
+    names = {row["file"] for row in staying}
+    for file in (folder / kept).iterdir():
+        if file.name not in names:
+            file.unlink()
+    with table.open("w", newline="") as out:
+        writer = csv.DictWriter(out, ["file", "kind", "package", "licence", "path"])
+        writer.writeheader()
+        writer.writerows(staying)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("folder", type=Path)
@@ -159,6 +195,7 @@ def main():
     tables, seen, files = {}, {}, []
     for kept in ("backgrounds", "objects"):
         (folder / kept).mkdir(parents=True, exist_ok=True)
+        prune(folder, kept, skip)
         seen[kept] = Seen([f for f in sorted((folder / kept).iterdir())])
         table = (folder / f"{kept}.csv").open("a", newline="")
         files.append(table)
@@ -178,6 +215,9 @@ def main():
                 table.flush()
             if options.delete:
                 shutil.rmtree(package)
+    for kept, table in zip(("backgrounds", "objects"), files):
+        table.close()
+        prune(folder, kept, skip)
 
 
 def packages(folder):

@@ -21,7 +21,9 @@ import material
 from brands import excluded_names, is_excluded
 
 SIDE = 24  # pixels
-SAME_MARK = 0.96  # likeness from which two brands are one, or a mark is an excluded one
+EXCLUDED_MARK = 0.96  # likeness from which a mark is taken for an excluded brand's
+SAME_MARK = 0.975  # likeness from which two brands are one
+SAME_TOKEN = 0.988  # the same where one is a currency: most of those are discs, alike before anything is drawn on them
 SAME_PICTOGRAM = 0.92
 ROWS = 1000  # designs compared at once
 
@@ -93,7 +95,10 @@ def joined_brands(marks, rows):
             key = parent[key]
         return key
 
+    token = np.array([":" in design.brand for design in marks])
     for i, j in alike(rows, rows, SAME_MARK):
+        if (token[i] or token[j]) and rows[i] @ rows[j] < SAME_TOKEN:
+            continue
         one, two = root(marks[i].brand), root(marks[j].brand)
         if one != two:
             kept, gone = sorted((one, two), key=lambda key: (":" in key, len(key), key))
@@ -107,7 +112,7 @@ def main():
     rows = drawings(folder, found + forbidden)
     rows, forbidden_rows = rows[:len(found)], rows[len(found):]
     blank = ~rows.any(axis=1)
-    gone = set(np.where(blank)[0].tolist()) | {i for i, _ in alike(rows, forbidden_rows, SAME_MARK)}
+    gone = set(np.where(blank)[0].tolist()) | {i for i, _ in alike(rows, forbidden_rows, EXCLUDED_MARK)}
     marks = [i for i, design in enumerate(found) if not is_pictogram(design) and i not in gone]
     pictures = [i for i, design in enumerate(found) if is_pictogram(design) and i not in gone]
     under = joined_brands([found[i] for i in marks], rows[marks])

@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 LICENCES = {"CC0-1.0", "MIT", "Apache-2.0", "ISC", "BSD-2-Clause", "BSD-3-Clause"}
 # Sets of brands' marks. What they share by name is one brand.
 BRAND_SETS = ("simple-icons", "logos", "cib", "devicon", "devicon-plain", "skill-icons", "bxl", "unjs", "file-icons", "vscode-icons",
-              "material-icon-theme", "catppuccin", "nonicons", "lobe-icons", "font-logos")
+              "material-icon-theme", "catppuccin", "nonicons", "lobe-icons")
 # Marks of currencies, named by ticker symbol: brands of their own, since a ticker is often another brand's name.
 TOKEN_SETS = ("token-branded", "token", "cryptocurrency-color", "cryptocurrency")
 EMOJI_SETS = ("noto", "noto-v1", "fluent-emoji-flat", "fluent-emoji", "fluent-emoji-high-contrast", "fxemoji")
@@ -36,6 +36,7 @@ KNOWN_BY = ("simple-icons", "logos", "cib", "devicon", "bxl")
 # In the sets of file types a folder is always the same folder with a small emblem.
 FOLDER = re.compile(r"^(default-|file-type-light-config|folder)|-opened$")
 FILE_TYPE = re.compile(r"^file-type-(light-)?")
+LOOK = re.compile(r"(-brand|-color|-text|-text-cn|-\d+)+$")
 SKIN_TONES = re.compile(r"-(dark|light|medium)(-|$)|skin-tone|tone\d")
 FLAGS = re.compile(r"^flag-|flag-for|^flags?$")
 # Endings and beginnings that name a style of one pictogram; a set gives each pictogram once, filled where it can.
@@ -63,10 +64,12 @@ def licence_of(package):
 
 def icon_sets(folder):
     """Set name -> its unpacked package, for the sets under one of `LICENCES`."""
-    found = {}
-    for package in sorted((Path(folder) / "npm" / "@iconify-json").glob("*@*")):
-        if licence_of(package) in LICENCES:
-            found[package.name.rsplit("@", 1)[0]] = package
+    npm, found = Path(folder) / "npm", {}
+    for package in sorted(npm.glob("@iconify-json/*@*")):
+        found[package.name.rsplit("@", 1)[0]] = package
+    for package in npm.glob("@proj-airi/lobe-icons@*"):
+        found["lobe-icons"] = package / "dist"
+    found = {name: package for name, package in found.items() if licence_of(package) in LICENCES}
     return found
 
 
@@ -104,7 +107,7 @@ def key_in_set(source, name):
     if source in TOKEN_SETS:
         return "token:" + brand_key(re.sub(r"-background$", "", name))
     if source in BRAND_SETS:
-        return None if FOLDER.search(name) else brand_key(FILE_TYPE.sub("", name))
+        return None if FOLDER.search(name) else brand_key(LOOK.sub("", FILE_TYPE.sub("", name)))
     if BRANDISH.search(name):
         return brand_key(STYLE.sub("", BRANDISH.sub("", PREFIX.sub("", name)))) or None
     return f"{source}:{stem(name)}"
