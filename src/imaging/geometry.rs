@@ -85,15 +85,26 @@ pub(super) fn fitted(width: u32, height: u32, side_px: u32) -> (u32, u32) {
     (scaled(width), scaled(height))
 }
 
-/// The part of `image` in `region`, to the nearest pixel, clipped to the picture, at least one pixel.
+/// The part of `image` in `region`, to the nearest pixel, clipped to the picture, at least one pixel;
+/// nothing of a picture without pixels.
 pub fn crop(image: &RgbImage, region: Region) -> RgbImage {
     let (width, height) = image.dimensions();
+    if width == 0 || height == 0 {
+        return RgbImage::default();
+    }
     let region = region.clipped(width as f32, height as f32);
-    let x = (region.x.round() as u32).min(width.saturating_sub(1));
-    let y = (region.y.round() as u32).min(height.saturating_sub(1));
-    let right = ((region.x + region.w).round() as u32).clamp(x + 1, width.max(x + 1));
-    let bottom = ((region.y + region.h).round() as u32).clamp(y + 1, height.max(y + 1));
-    imageops::crop_imm(image, x, y, right - x, bottom - y).to_image()
+    let x = (region.x.round() as u32).min(width - 1);
+    let y = (region.y.round() as u32).min(height - 1);
+    let right = ((region.x + region.w).round() as u32).clamp(x + 1, width);
+    let bottom = ((region.y + region.h).round() as u32).clamp(y + 1, height);
+    // Row by row: `imageops::crop_imm` copies pixel by pixel.
+    let row_bytes = 3 * (right - x) as usize;
+    let mut pixels = Vec::with_capacity(row_bytes * (bottom - y) as usize);
+    for row in y..bottom {
+        let start = 3 * (row as usize * width as usize + x as usize);
+        pixels.extend_from_slice(&image.as_raw()[start..start + row_bytes]);
+    }
+    RgbImage::from_raw(right - x, bottom - y, pixels).expect("three bytes a pixel")
 }
 
 /// `image` centred in a square of `side_px` pixels, its shape kept, the rest in `ground`; `margin` of

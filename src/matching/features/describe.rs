@@ -214,16 +214,17 @@ fn sampled(layer: &Plane, x: f32, y: f32, step: f32, angle: f32) -> [f32; PATCH]
             py - iy as f32,
         );
     }
-    std::array::from_fn(|i| {
-        let (at, fx, fy) = places[i];
+    let mut patch = [0f32; PATCH];
+    for (value, (at, fx, fy)) in patch.iter_mut().zip(places) {
         let upper = &layer.values[at..at + 2];
         let lower = &layer.values[at + layer.width..at + layer.width + 2];
         let (a, b) = (
             upper[0] + fx * (upper[1] - upper[0]),
             lower[0] + fx * (lower[1] - lower[0]),
         );
-        a + fy * (b - a)
-    })
+        *value = a + fy * (b - a);
+    }
+    patch
 }
 
 /// Angle of `(x, y)`, `0..=TAU`, to 0.0001 radians; without branches, and the same on every machine.

@@ -79,11 +79,10 @@ fn scan_row(
     let end = centre.len() - BORDER;
     for start in (BORDER..end).step_by(BLOCK) {
         let block = &centre[start..(start + BLOCK).min(end)];
-        // Without a branch per pixel: most blocks hold nothing.
-        let strongest = block
-            .iter()
-            .fold(0f32, |m, v| if v.abs() > m { v.abs() } else { m });
-        if strongest <= threshold {
+        // Without a branch per pixel: most blocks hold nothing. As integers, which order like positive
+        // floats do, because a maximum of floats is compiled pixel by pixel.
+        let strongest = block.iter().fold(0, |m, v| v.abs().to_bits().max(m));
+        if strongest <= threshold.to_bits() {
             continue;
         }
         for (i, &value) in block.iter().enumerate() {

@@ -75,7 +75,8 @@ pub(super) fn octaves(picture: &Plane, enlarged: f32) -> Vec<Octave> {
     octaves
 }
 
-/// Centre and one side of a Gaussian kernel, cut at three standard deviations.
+/// Centre and one side of a Gaussian kernel, cut at three standard deviations; the side has an even
+/// number of entries, the last 0 if need be.
 fn kernel(sigma: f32) -> Vec<f32> {
     let radius = (3.0 * sigma).round().max(1.0) as usize;
     let mut side: Vec<f32> = (0..=radius)
@@ -83,6 +84,7 @@ fn kernel(sigma: f32) -> Vec<f32> {
         .collect();
     let sum = side[0] + 2.0 * side[1..].iter().sum::<f32>();
     side.iter_mut().for_each(|v| *v /= sum);
+    side.resize(1 + radius.next_multiple_of(2), 0.0);
     side
 }
 
@@ -92,70 +94,51 @@ fn blurred(from: &Plane, sigma: f32) -> Plane {
     to
 }
 
-/// Pixels that are summed in registers at a time.
-const BLOCK: usize = 32;
-
 on_wide_registers! {
     /// Separable convolution with a symmetric kernel, edges mirrored; down the columns first, so that a
     /// row is still in the cache when it is blurred sideways.
     fn blur(from: &Plane, kernel: &[f32], to: &mut Plane) {
         let (width, height) = (from.width, from.height);
         let radius = kernel.len() - 1;
-        let padded = width.next_multiple_of(BLOCK);
-        let mut line = vec![0f32; padded + 2 * radius];
+        let mut line = vec![0f32; width + 2 * radius];
         for y in 0..height {
-            column_sums(from, kernel, y, &mut line[radius..radius + width]);
+            let row = |by: isize| from.row(mirrored(y as isize + by, height));
+            weighted_sum(&mut line[radius..radius + width], kernel, row);
             for i in 0..radius {
                 line[radius - 1 - i] = line[radius + mirrored(-1 - i as isize, width)];
                 line[radius + width + i] =
                     line[radius + mirrored((width + i) as isize, width)];
             }
-            let out = &mut to.values[y * width..(y + 1) * width];
-            for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-                let start = block * BLOCK + radius;
-                let mut sum = [0f32; BLOCK];
-                add_scaled(&mut sum, &line[start..start + BLOCK], None, kernel[0]);
-                for (i, &k) in kernel.iter().enumerate().skip(1) {
-                    let (a, b) = (start - i, start + i);
-                    add_scaled(&mut sum, &line[a..a + BLOCK], Some(&line[b..b + BLOCK]), k);
-                }
-                out.copy_from_slice(&sum[..out.len()]);
-            }
+            let shifted = |by: isize| &line[(radius as isize + by) as usize..][..width];
+            weighted_sum(&mut to.values[y * width..(y + 1) * width], kernel, shifted);
         }
     }
 }
 
+/// Row 0 times the centre of the kernel, and rows `i` and `-i` times its entry `i`, summed into `sum`.
 #[inline(always)]
-fn add_scaled(sum: &mut [f32; BLOCK], a: &[f32], b: Option<&[f32]>, k: f32) {
-    match b {
-        Some(b) => {
-            for ((s, a), b) in sum.iter_mut().zip(a).zip(b) {
-                *s += k * (a + b);
-            }
-        }
-        None => {
-            for (s, a) in sum.iter_mut().zip(a) {
-                *s += k * a;
-            }
-        }
+fn weighted_sum<'a>(sum: &mut [f32], kernel: &[f32], row: impl Fn(isize) -> &'a [f32]) {
+    for (sum, a) in sum.iter_mut().zip(row(0)) {
+        *sum = kernel[0] * a;
+    }
+    let both = |i: usize| [row(-(i as isize)), row(i as isize)];
+    let (pairs, _) = kernel[1..].as_chunks::<2>();
+    for (i, weights) in pairs.iter().enumerate() {
+        add_weighted(sum, weights, &both(2 * i + 1), &both(2 * i + 2));
     }
 }
 
-#[inline(always)]
-fn column_sums(from: &Plane, kernel: &[f32], y: usize, line: &mut [f32]) {
-    let (width, height) = (from.width, from.height);
-    let at = |dy: isize| mirrored(y as isize + dy, height) * width;
-    for (block, out) in line.chunks_mut(BLOCK).enumerate() {
-        let (x, n) = (block * BLOCK, out.len());
-        let mut sum = [0f32; BLOCK];
-        let row = at(0) + x;
-        add_scaled(&mut sum, &from.values[row..row + n], None, kernel[0]);
-        for (i, &k) in kernel.iter().enumerate().skip(1) {
-            let (a, b) = (at(-(i as isize)) + x, at(i as isize) + x);
-            let (a, b) = (&from.values[a..a + n], &from.values[b..b + n]);
-            add_scaled(&mut sum, a, Some(b), k);
+on_wide_registers! {
+    /// Adds four rows to a whole one. Small blocks of pixels that stay in registers for all entries of
+    /// the kernel, or the same loop within the caller, were compiled pixel by pixel and took two to three
+    /// times as long.
+    fn add_weighted(sum: &mut [f32], weights: &[f32; 2], near: &[&[f32]; 2], far: &[&[f32]; 2]) {
+        let n = sum.len();
+        let [k, l] = *weights;
+        let ([a, b], [c, d]) = (near.map(|row| &row[..n]), far.map(|row| &row[..n]));
+        for x in 0..n {
+            sum[x] = sum[x] + k * (a[x] + b[x]) + l * (c[x] + d[x]);
         }
-        out.copy_from_slice(&sum[..n]);
     }
 }
 
