@@ -59,4 +59,4 @@ done 3< <(grep -v '^#' "$here/packages.txt")
 
 "$python" "$here/convert.py" . --delete
 "$python" "$here/looks.py" .
-"$python" "$here/sources.py" .
+"$python" "$here/material.py" .
