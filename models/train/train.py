@@ -18,6 +18,7 @@ import network
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional as differentiable
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -90,12 +91,14 @@ def other_windows(box: np.ndarray, count: int, rng: np.random.Generator) -> tupl
 
 
 def from_all(mine: Tensor) -> Tensor:
-    """The tensors of all processes one after another; gradients flow to this process' own."""
+    """The tensors of all processes one after another. Gradients flow to all of them: where each process takes the others' vectors as
+    given, all move their own away from them in the same direction, and nothing is gained."""
     if not dist.is_initialized():
         return mine
+    if mine.requires_grad:
+        return torch.cat(differentiable.all_gather(mine.contiguous()))
     parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, mine.detach())
-    parts[dist.get_rank()] = mine
+    dist.all_gather(parts, mine)
     return torch.cat(parts)
 
 
