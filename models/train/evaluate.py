@@ -24,6 +24,7 @@ import lite0  # on the path since `network`
 import pictures
 
 WHOLE_WEIGHT = 0.6
+PLAIN = 8  # a registered picture whose channels vary less holds nothing
 
 
 def rows(path: Path) -> list[dict]:
@@ -52,6 +53,8 @@ class MeasuringSet:
         self.photo_labels = [row.get(by) or "" for row in photos]
         if by == "asset":
             self.photo_labels = [label if row["brand"] else "" for label, row in zip(self.photo_labels, photos, strict=True)]
+        # touchstone refuses to register a picture of one colour
+        self.plain = np.array([np.ptp(pictures.read(folder / row["path"]), axis=(0, 1)).max() < PLAIN for row in assets])
         self.shares = [share_of(folder, row) for row in photos]
         key = hashlib.sha256(f"{folder.resolve()} {levels}".encode()).hexdigest()[:12]
         kept = cache / f"maps-{self.name}-{key}.pkl"
@@ -156,6 +159,7 @@ def main() -> None:
                 head.load_state_dict({name: start[name].lerp(trained[name], options.mix) for name in start})
             scores = measured.scores(head, cells)
             found = []
+            scores[:, measured.plain] = -1
             for one in (scores, scores + WHOLE_WEIGHT * wholes):
                 labelled, names = by_label(one, measured.asset_labels)
                 found.append(shown(figures(labelled, names, measured.photo_labels)))

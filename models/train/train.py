@@ -116,6 +116,9 @@ class Trainer:
         whitening = dict(np.load(options.whitening))
         self.head = network.Head(whitening).to(DEVICE)
         self.batch = BATCH_ON_GPU if DEVICE.type == "cuda" else BATCH
+        if options.begin:
+            begun = {name: torch.from_numpy(value).float() for name, value in np.load(options.begin).items()}
+            self.head.load_state_dict(begun)
         self.start = [p.detach().clone() for p in self.head.parameters()]
         trained = [p for p in self.head.parameters() if p.requires_grad]
         sizes = [float(p.detach().square().mean().sqrt()) for p in trained]
@@ -238,6 +241,7 @@ def main() -> None:
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--whitening", type=Path, required=True, help="file written by export/fit_whitening.py")
+    parser.add_argument("--begin", type=Path, help="begin with the weights of pack.py instead of the untrained ones")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True, help="of this run")
     parser.add_argument("--total-minutes", type=float, default=90, help="of all runs together; the rate falls over them")
