@@ -33,6 +33,7 @@ def describe(path: Path, gem: onnxruntime.InferenceSession, windows: onnxruntime
     whole = gem.run(None, {"pixels": pictures.normalise(pictures.resize(picture, side, side))})[0][0]
     box = np.array([[0, 0, side, side]], np.float32)
     registered = windows.run(["windows"], {"pixels": pictures.normalise(pictures.reference(picture)), "boxes": box})[0][0]
+    smaller = pictures.level(picture, pictures.PYRAMID[0])
     level = pictures.level(picture, pictures.PYRAMID[1])
     boxes = pictures.windows(level.shape[1], level.shape[0])
     chosen = sorted(random.Random(path.name).sample(range(len(boxes)), WINDOWS))
@@ -43,7 +44,7 @@ def describe(path: Path, gem: onnxruntime.InferenceSession, windows: onnxruntime
         "gem": rounded(whole),
         "reference": rounded(registered),
         "level": {
-            "long": pictures.PYRAMID[1], "width": level.shape[1], "height": level.shape[0], "windows": len(boxes),
+            "long": pictures.PYRAMID[1], "width": level.shape[1], "height": level.shape[0], "windows": len(boxes), "first": len(pictures.windows(smaller.shape[1], smaller.shape[0])),
             "chosen": [{"index": i, "box": boxes[i], "descriptor": rounded(v)} for i, v in zip(chosen, found)],
         },
     }  # fmt: skip

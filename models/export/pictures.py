@@ -19,7 +19,7 @@ MARGIN = 0.08  # of the mark's long side, left free on each side of a reference
 TRIM_TOLERANCE = 24  # largest difference of any channel from the edge colour that still counts as ground
 UNIFORM_EDGE = 0.9  # share of the border that must be ground before anything is trimmed
 PYRAMID = (224, 320, 448)  # long sides, pixels
-WINDOW_CELLS = (6, 8)
+WINDOW_CELLS = (4, 6)
 WINDOW_STEP = 2  # cells
 BORDER_CELLS = 1  # how far a window may reach over the picture's border
 

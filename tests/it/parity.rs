@@ -83,22 +83,14 @@ fn whole_pictures_references_and_windows_agree_with_python() {
 
         // Windows of all levels come one level after another; the references are of the middle one.
         let level = &reference["level"];
-        let n_of_level = level["windows"].as_u64().expect("a count") as usize;
-        let first_of_level = first_window_of_second_level(&windows, n_of_level);
+        let number = |value: &Value| value.as_u64().expect("a count") as usize;
+        let first_of_level = number(&level["first"]);
+        assert!(windows.len() > first_of_level + number(&level["windows"]));
         for chosen in level["chosen"].as_array().expect("an array") {
-            let index = first_of_level + chosen["index"].as_u64().expect("an index") as usize;
+            let index = first_of_level + number(&chosen["index"]);
             check("window", &path, &windows[index].1, &chosen["descriptor"]);
         }
     }
-}
-
-/// Where the windows of the second of three pyramid levels begin, when it has `n`: the level whose
-/// neighbours have fewer and more.
-fn first_window_of_second_level<T>(windows: &[T], n: usize) -> usize {
-    // Fixtures of the parity files are square or nearly so: the first level has 13 windows at 224 px.
-    let n_first = 13;
-    assert!(windows.len() > n_first + n);
-    n_first
 }
 
 #[test]
