@@ -7,6 +7,8 @@ pub mod cli;
 pub mod config;
 pub mod http;
 
+pub mod evidence;
+
 pub mod engine;
 pub mod report;
 

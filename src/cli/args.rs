@@ -88,6 +88,7 @@ pub(super) enum Command {
     Register(RegisterCommand),
     Assets(AssetsCommand),
     Match(MatchCommand),
+    Verify(VerifyCommand),
     Scan(ScanCommand),
     Serve(ServeCommand),
     Eval(EvalCommand),
@@ -188,6 +189,27 @@ pub(super) struct MatchCommand {
     /// Also say how close the nearest assets came that did not match
     #[arg(long)]
     pub explain: bool,
+    /// Folder, made if missing, for a picture of each finding: the registered picture, its place in the
+    /// photo, the points that agree
+    #[arg(long, value_name = "DIR")]
+    pub evidence: Option<PathBuf>,
+    /// Zip file to write, of one photo: everything that `verify` needs to find the same again
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+}
+
+/// Run the case of a bundle again, offline, with the networks installed here
+///
+/// Works in memory: no data folder is read or made, nothing is unpacked onto the disk. Thresholds and
+/// stages are the bundle's. Exit 0: every number is the same to the last bit; 1: something differs, and
+/// is named; 2: could not run, also for a bundle that is damaged.
+#[derive(Debug, Args)]
+pub(super) struct VerifyCommand {
+    /// Written by `match --bundle`
+    pub bundle: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Compare all photos of a folder or of a manifest of listings

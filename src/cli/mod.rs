@@ -10,6 +10,7 @@ mod progress;
 mod register;
 mod scan;
 mod serve;
+mod verify;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use args::{Arguments, Command};
 pub(crate) enum Outcome {
     /// Everything was done: exit 0.
     Done,
-    /// Some inputs failed and were reported: exit 1.
+    /// Some inputs failed, or something differs, and was reported: exit 1.
     SomeFailed,
 }
 
@@ -64,6 +65,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Register(command) => register::run(settings, command),
         Command::Assets(command) => assets::run(settings, command),
         Command::Match(command) => matching::run(settings, command),
+        Command::Verify(command) => verify::run(settings, command),
         Command::Scan(command) => scan::run(settings, command),
         Command::Serve(command) => serve::run(settings, command),
         Command::Eval(command) => eval::run(settings, command),

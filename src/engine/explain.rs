@@ -1,6 +1,6 @@
 //! Why, in words and numbers that a person can check.
 
-use super::Verified;
+use super::{FoundWord, Verified};
 use crate::domain::Measurements;
 
 /// Hash distance up to which the pictures as such agree.
@@ -22,6 +22,14 @@ pub(super) fn reasons(verified: &Verified) -> Vec<String> {
         margin_sentence(m),
     ];
     sentences.into_iter().flatten().collect()
+}
+
+impl Verified {
+    /// The word that comes closest to a word mark, if it comes close enough to be worth a word.
+    pub fn notable_word(&self) -> Option<&FoundWord> {
+        let word = self.candidate.word.as_ref();
+        word.filter(|word| word.found.strength() >= NOTABLE_WORD)
+    }
 }
 
 fn hash_sentence(m: &Measurements) -> Option<String> {
@@ -52,11 +60,8 @@ fn geometry_sentence(verified: &Verified) -> Option<String> {
 }
 
 fn word_sentence(verified: &Verified) -> Option<String> {
-    let word = verified.candidate.word.as_ref()?;
+    let word = verified.notable_word()?;
     let (text, mark) = (&word.found.text, &word.mark);
-    if word.found.strength() < NOTABLE_WORD {
-        return None;
-    }
     Some(if word.found.near_miss() {
         let n = word.found.edit_distance;
         let letters = if n == 1 { "letter" } else { "letters" };

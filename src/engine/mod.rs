@@ -8,7 +8,9 @@ mod background;
 mod candidates;
 mod describe;
 mod error;
+mod examination;
 mod explain;
+mod fingerprint;
 mod judgement;
 pub mod manifest;
 mod reference_cache;
@@ -21,7 +23,7 @@ mod word_marks;
 
 use std::fs;
 use std::path::Path;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use crate::domain::{ModelId, PhotoVerdict, Seller, StageTimings};
@@ -36,7 +38,10 @@ pub use background::Background;
 pub use candidates::Candidate;
 pub use describe::PhotoDescription;
 pub use error::EngineError;
-pub use judgement::Judgement;
+pub use examination::{Basis, Examination};
+pub use fingerprint::Fingerprint;
+pub use judgement::{Judged, Judgement};
+pub use reference_cache::ReferenceDetail;
 pub use registration::{RegistrationFailure, RegistrationReport};
 pub use registry::Registry;
 pub use scan::ScanProgress;
@@ -48,9 +53,10 @@ pub use word_marks::FoundWord;
 pub struct Engine {
     settings: EngineSettings,
     limits: DecodeLimits,
-    embedder: Box<dyn Embedder>,
-    reader: Option<TextReader>,
-    background: Background,
+    // Shared with engines on other registries: networks are large.
+    embedder: Arc<dyn Embedder>,
+    reader: Option<Arc<TextReader>>,
+    background: Arc<Background>,
     judge: Judge,
     store: Store,
     // Replaced field by field under the write lock; matching holds the read lock for one stage only.
@@ -79,7 +85,23 @@ impl Engine {
         Self::open_unchecked(settings)
     }
 
+    /// Loads networks and judge, with a registry in memory that is empty and vanishes with the engine;
+    /// the data folder is neither read nor made.
+    ///
+    /// # Errors
+    /// Whatever is missing or damaged, with what to do.
+    pub fn open_in_memory(settings: EngineSettings) -> Result<Self, EngineError> {
+        Self::open_with(settings, |_| Ok(Store::open_in_memory()?))
+    }
+
     fn open_unchecked(settings: EngineSettings) -> Result<Self, EngineError> {
+        Self::open_with(settings, |home| Ok(Store::open(home)?))
+    }
+
+    fn open_with(
+        settings: EngineSettings,
+        open_store: impl FnOnce(&Path) -> Result<Store, EngineError>,
+    ) -> Result<Self, EngineError> {
         let embedder = Box::new(OnnxEmbedder::open(
             &settings.model_card,
             settings.n_threads,
@@ -98,7 +120,7 @@ impl Engine {
                 cause,
             })?;
         let background = Background::load(&settings.background_path(), embedder.as_ref())?;
-        let store = Store::open(&settings.home)?;
+        let store = open_store(&settings.home)?;
         Self::assemble(
             settings,
             embedder,
@@ -129,11 +151,31 @@ impl Engine {
             registry: RwLock::new(registry),
             references: ReferenceCache::default(),
             settings,
-            embedder,
-            reader,
-            background,
+            embedder: Arc::from(embedder),
+            reader: reader.map(Arc::new),
+            background: Arc::new(background),
             judge,
             store,
+        })
+    }
+
+    /// An engine with the same networks, judge and settings on a registry in memory, empty, that
+    /// vanishes with it: what this engine said of a photo can be found again without its registry.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn with_empty_registry(&self) -> Result<Self, EngineError> {
+        let dims = [self.embedder.window_dim(), self.embedder.whole_dim()];
+        Ok(Self {
+            limits: self.limits,
+            registry: RwLock::new(Registry::empty(dims)),
+            references: ReferenceCache::default(),
+            settings: self.settings.clone(),
+            embedder: Arc::clone(&self.embedder),
+            reader: self.reader.clone(),
+            background: Arc::clone(&self.background),
+            judge: self.judge.clone(),
+            store: Store::open_in_memory()?,
         })
     }
 
@@ -218,6 +260,14 @@ impl Engine {
         &self,
         bytes: &[u8],
     ) -> Result<(Picture, Vec<Verified>, StageTimings), EngineError> {
+        let (photo, _, verified, timings) = self.describe_and_measure(bytes)?;
+        Ok((photo, verified, timings))
+    }
+
+    fn describe_and_measure(
+        &self,
+        bytes: &[u8],
+    ) -> Result<(Picture, PhotoDescription, Vec<Verified>, StageTimings), EngineError> {
         self.refresh()?;
         let mut clock = Clock::start();
         let mut timings = StageTimings::default();
@@ -229,7 +279,7 @@ impl Engine {
         timings.find_candidates = clock.lap_ms();
         let verified = self.verify(&photo, &description, candidates)?;
         timings.verify = clock.lap_ms();
-        Ok((photo, verified, timings))
+        Ok((photo, description, verified, timings))
     }
 
     /// Saves what would take long to build again. Nothing is lost without it.

@@ -48,7 +48,10 @@ impl ReferenceCache {
 
 impl Engine {
     /// Features and pixels of a reference; `None` when it was removed meanwhile.
-    pub(super) fn reference_detail(
+    ///
+    /// # Errors
+    /// [`EngineError`] when the store fails or the picture cannot be decoded any more.
+    pub fn reference_detail(
         &self,
         id: PictureId,
     ) -> Result<Option<Arc<ReferenceDetail>>, EngineError> {

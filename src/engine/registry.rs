@@ -59,14 +59,28 @@ impl Registry {
     /// taken over, and confirmed or corrected by the first refresh.
     pub(super) fn new([window_dim, whole_dim]: [usize; 2], folder: &Path, stamp: &str) -> Self {
         Self {
+            windows: saved_or_new(window_dim, &folder.join(SPACE_WINDOW), stamp),
+            wholes: saved_or_new(whole_dim, &folder.join(SPACE_WHOLE), stamp),
+            ..Self::empty([window_dim, whole_dim])
+        }
+    }
+
+    /// An empty registry at revision 0 that nothing was saved of.
+    pub(super) fn empty([window_dim, whole_dim]: [usize; 2]) -> Self {
+        Self {
             revision: 0,
             assets: HashMap::new(),
             references: HashMap::new(),
             pictures_of: HashMap::new(),
-            windows: saved_or_new(window_dim, &folder.join(SPACE_WINDOW), stamp),
-            wholes: saved_or_new(whole_dim, &folder.join(SPACE_WHOLE), stamp),
+            windows: LiveIndex::new(window_dim),
+            wholes: LiveIndex::new(whole_dim),
             words: AssetWords::default(),
         }
+    }
+
+    /// The store's revision that this is a copy of.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Assets, disabled and expired ones included.

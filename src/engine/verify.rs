@@ -29,12 +29,17 @@ pub struct Verified {
 impl Verified {
     /// Where in the prepared photo: under the aligned reference if there is one, else the best window.
     pub fn region(&self) -> Region {
-        match &self.alignment {
-            Some(alignment) if alignment.inliers >= MIN_INLIERS_FOR_PIXELS => {
-                bounds(&alignment.quad)
-            }
-            _ => self.candidate.region,
+        match self.firm_alignment() {
+            Some(alignment) => bounds(&alignment.quad),
+            None => self.candidate.region,
         }
+    }
+
+    /// How the candidate's picture lies in the photo, where enough places agree to tell; fewer may be
+    /// of another picture of the asset, and are chance more often than not.
+    pub fn firm_alignment(&self) -> Option<&Alignment> {
+        let alignment = self.alignment.as_ref();
+        alignment.filter(|a| a.inliers >= MIN_INLIERS_FOR_PIXELS)
     }
 
     /// Whether the reference had to be mirrored.

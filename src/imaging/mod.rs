@@ -9,6 +9,7 @@ mod error;
 mod format;
 mod geometry;
 mod ground;
+mod label;
 mod raster;
 mod reference;
 mod svg;
@@ -22,5 +23,6 @@ pub use geometry::{Filter, crop, letterbox, mirror, resize, resize_long_side, ro
 pub use ground::{
     content_region, edge_colour, even_edge_share, invert, is_uniform, on_dark_ground, trim,
 };
+pub use label::{Label, write_labels};
 pub use reference::ReferencePicture;
 pub use tensor::to_tensor;

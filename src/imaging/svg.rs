@@ -68,6 +68,15 @@ pub(super) fn render(
     Ok(drawn?)
 }
 
+/// Draws `text`, a drawing of this program's own making, with `side_px` on the longest side.
+pub(super) fn render_own(text: &str, side_px: u32) -> Result<RgbaImage, SvgError> {
+    let limits = DecodeLimits {
+        svg_side_px: side_px,
+        ..DecodeLimits::default()
+    };
+    Ok(draw(text, &limits)?.pixels)
+}
+
 fn unpack(bytes: &[u8]) -> Result<String, SvgError> {
     let mut plain = Vec::new();
     if bytes.starts_with(&GZIP_MAGIC) {

@@ -31,7 +31,9 @@ pub use jsonl::{JsonlReport, PhotoRecord};
 pub use output::Output;
 pub use summary::Summary;
 pub use table::{TextStyle, write_photo, write_summary};
+pub use text::{visible, wrap};
 pub use thumbnail::{THUMBNAIL_SIDE_PX, thumbnail};
+pub use words::{kind_words, percent, place};
 
 /// Takes the photos of a scan one by one, in any order, and makes one document of them.
 ///

@@ -9,7 +9,7 @@ pub(super) fn columns(text: &str) -> usize {
 
 /// `text` on one line with everything invisible made visible: control characters could steer the
 /// terminal, and marks of writing direction could make one file name look like another.
-pub(super) fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '\n' | '\r' | '\t') {
@@ -47,7 +47,7 @@ pub(super) fn clip_start(text: &str, max: usize) -> String {
 }
 
 /// `text` broken into lines of at most `max` columns (at least 10), between words where possible.
-pub(super) fn wrap(text: &str, max: usize) -> Vec<String> {
+pub fn wrap(text: &str, max: usize) -> Vec<String> {
     let max = max.max(10);
     let mut lines = Vec::new();
     let mut line = String::new();

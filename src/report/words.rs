@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::domain::{FindingKind, Listing, Measurements, Region, StageTimings};
 
 /// A kind of finding in lower case words.
-pub(super) fn kind_words(kind: FindingKind) -> &'static str {
+pub fn kind_words(kind: FindingKind) -> &'static str {
     match kind {
         FindingKind::StolenPhoto => "stolen photo",
         FindingKind::LogoPresent => "logo present",
@@ -17,7 +17,7 @@ pub(super) fn kind_words(kind: FindingKind) -> &'static str {
 }
 
 /// A probability to a tenth of a percent. Rounding makes no certainty: only 1 itself is `100 %`.
-pub(super) fn percent(probability: f64) -> String {
+pub fn percent(probability: f64) -> String {
     let rounded = (probability * 1000.0).round() / 10.0;
     if probability < 1.0 && rounded >= 100.0 {
         "> 99.9 %".into()
@@ -70,7 +70,7 @@ pub(super) fn duration(elapsed: Duration) -> String {
 }
 
 /// A box in whole pixels: `at 120, 80; 520 × 820 px`.
-pub(super) fn place(region: &Region) -> String {
+pub fn place(region: &Region) -> String {
     format!(
         "at {:.0}, {:.0}; {:.0} × {:.0} px",
         region.x, region.y, region.w, region.h

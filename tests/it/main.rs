@@ -1,6 +1,7 @@
 //! Integration tests: one binary, a module per feature.
 
 mod cli;
+mod evidence;
 mod http;
 mod layers;
 mod parity;

@@ -4,7 +4,7 @@
 //! random, so the same pictures give the same bits.
 
 mod consensus;
-mod polygon;
+pub mod polygon;
 mod tentative;
 pub mod transform;
 

@@ -52,7 +52,7 @@ pub(super) fn hull(points: &[Point]) -> Vec<Point> {
 }
 
 /// The part of `polygon` within a picture of `width` × `height` (Sutherland and Hodgman).
-pub(super) fn clipped(polygon: &[Point], width: f64, height: f64) -> Vec<Point> {
+pub fn clipped(polygon: &[Point], width: f64, height: f64) -> Vec<Point> {
     let mut corners = polygon.to_vec();
     // (axis, limit, side on which it is kept)
     for (axis, limit, sign) in [

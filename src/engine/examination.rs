@@ -1,0 +1,120 @@
+//! Everything that the pipeline knew when it answered about one photo, and which part of the registry
+//! its numbers rest on. What evidence is made from.
+
+use std::collections::BTreeSet;
+
+use super::{Engine, EngineError, Judgement, Verified};
+use crate::domain::{AssetId, Measurements, PhotoVerdict, Seller, StageTimings};
+use crate::imaging::Picture;
+use crate::matching::margin::leaders;
+use crate::matching::policy::Policy;
+use crate::ocr::Word;
+
+/// The answer for one photo with what it was made from.
+pub struct Examination {
+    /// The prepared photo.
+    pub photo: Picture,
+    /// Words read in it, in its prepared pixels; empty when the stage is off.
+    pub words: Vec<Word>,
+    /// Every candidate with its measurements and how it lies in the photo, most promising first.
+    pub verified: Vec<Verified>,
+    /// Every candidate with its probability, most probable first.
+    pub judgement: Judgement,
+    /// Revision of the registry that the photo was compared with.
+    pub revision: u64,
+    /// Milliseconds per stage.
+    pub timings_ms: StageTimings,
+}
+
+impl Examination {
+    /// The answer by `policy`.
+    pub fn verdict(&self, policy: &Policy) -> PhotoVerdict {
+        self.judgement
+            .verdict(policy, self.photo.original_size, self.timings_ms)
+    }
+
+    /// What was measured of one asset; `None` when it was no candidate.
+    pub fn verified(&self, asset: AssetId) -> Option<&Verified> {
+        let mut verified = self.verified.iter();
+        verified.find(|v| v.candidate.asset_id == asset)
+    }
+}
+
+/// The part of a registry that the numbers of some assets rest on: registered on its own, in order of
+/// ids, it gives the same numbers for the same photo.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Basis {
+    /// Assets that are needed with their pictures: those asked for, and those that their margins are
+    /// measured against.
+    pub assets: BTreeSet<AssetId>,
+    /// Assets of which only the words are needed: a word that is one mark is no misspelling of another.
+    pub words_only: BTreeSet<AssetId>,
+}
+
+impl Engine {
+    /// All stages, as [`Engine::match_photo`], keeping everything.
+    ///
+    /// # Errors
+    /// As [`Engine::match_photo`].
+    pub fn examine(
+        &self,
+        bytes: &[u8],
+        seller: Option<&Seller>,
+    ) -> Result<Examination, EngineError> {
+        let (photo, description, verified, mut timings_ms) = self.describe_and_measure(bytes)?;
+        let mut clock = super::Clock::start();
+        let judgement = self.judge(&photo, verified.clone(), seller);
+        timings_ms.judge = clock.lap_ms();
+        Ok(Examination {
+            photo,
+            words: description.words.unwrap_or_default(),
+            verified,
+            judgement,
+            revision: self.registry().revision(),
+            timings_ms,
+        })
+    }
+
+    /// What the numbers of `subjects`, candidates of this examination, rest on.
+    ///
+    /// Everything else that is measured of an asset comes from its own pictures, the photo and the
+    /// background. A margin is measured against the leader, or from there against the best of
+    /// another brand, so these two stand for all. Only the most promising candidates are looked at
+    /// closely: where one of the assets was not among them, all that were are needed, lest it takes a
+    /// place that it did not have.
+    pub fn basis(&self, examination: &Examination, subjects: &[AssetId]) -> Basis {
+        let registry = self.registry();
+        let verified = &examination.verified;
+        let mut assets: BTreeSet<AssetId> = subjects.iter().copied().collect();
+        let measures: [fn(&Measurements) -> Option<f32>; 3] = [
+            |m| m.window_similarity,
+            |m| m.whole_similarity,
+            |m| m.inliers,
+        ];
+        for value in measures {
+            let values: Vec<_> = verified
+                .iter()
+                .map(|v| {
+                    let brand = registry.brand_of(v.candidate.asset_id);
+                    (brand, value(&v.candidate.measured))
+                })
+                .collect();
+            let leading = leaders(&values).into_iter().flatten();
+            assets.extend(leading.map(|position| verified[position].candidate.asset_id));
+        }
+        let was_looked_at = |v: &&Verified| v.candidate.measured.inliers.is_some();
+        let is_needed = |v: &&Verified| assets.contains(&v.candidate.asset_id);
+        if verified.iter().any(|v| is_needed(&v) && !was_looked_at(&v)) {
+            let all = verified.iter().filter(was_looked_at);
+            let all: Vec<AssetId> = all.map(|v| v.candidate.asset_id).collect();
+            assets.extend(all);
+        }
+        let words = registry.matching_words(&examination.words);
+        let words_only = words
+            .into_iter()
+            .filter(|(id, word)| word.found.exact && !assets.contains(id))
+            .map(|(id, _)| id)
+            .collect();
+        Basis { assets, words_only }
+    }
+}
