@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ["OMP_NUM_THREADS"] = "1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,31 +29,39 @@ FIXTURES = ROOT / "fixtures"
 ROUNDS = 3
 
 
-def session() -> ort.InferenceSession:
+class Networks(NamedTuple):
+    """The two that touchstone runs: one for windows, one for whole pictures."""
+
+    windows: ort.InferenceSession
+    whole: ort.InferenceSession
+
+
+def networks() -> Networks:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return ort.InferenceSession(str(ROOT / "models" / "lite0-windows.onnx"), options, providers=["CPUExecutionProvider"])
+    paths = (ROOT / "models" / f"lite0-{name}.onnx" for name in ("windows", "gem"))
+    return Networks(*(ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]) for path in paths))
 
 
-def describe_photo(net: ort.InferenceSession, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def describe_photo(net: Networks, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of all windows and of the whole photo, as touchstone makes them."""
     picture = pictures.read(path)
     vectors = []
     for side in pictures.PYRAMID:
         level = pictures.level(picture, side)
         boxes = np.array(pictures.windows(level.shape[1], level.shape[0]), np.float32)
-        vectors.append(net.run(["windows"], {"pixels": pictures.normalise(level), "boxes": boxes})[0])
+        vectors.append(net.windows.run(["windows"], {"pixels": pictures.normalise(level), "boxes": boxes})[0])
     return np.concatenate(vectors), describe_whole(net, picture)
 
 
-def describe_whole(net: ort.InferenceSession, picture: np.ndarray) -> np.ndarray:
+def describe_whole(net: Networks, picture: np.ndarray) -> np.ndarray:
     squashed = pictures.normalise(pictures.resize(picture, 224, 224))
-    return net.run(["gem"], {"pixels": squashed, "boxes": np.array([[0, 0, 224, 224]], np.float32)})[0][0]
+    return net.whole.run(None, {"pixels": squashed})[0][0]
 
 
-def describe_reference(net: ort.InferenceSession, path: Path) -> np.ndarray:
+def describe_reference(net: Networks, path: Path) -> np.ndarray:
     square = pictures.normalise(pictures.reference(pictures.read(path)))
-    return net.run(["windows"], {"pixels": square, "boxes": np.array([[0, 0, 224, 224]], np.float32)})[0][0]
+    return net.windows.run(["windows"], {"pixels": square, "boxes": np.array([[0, 0, 224, 224]], np.float32)})[0][0]
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -71,7 +80,7 @@ def photos() -> list[Path]:
 
 def python_scan() -> float:
     """Photos a second, one thread: file -> vectors -> best reference."""
-    net = session()
+    net = networks()
     references = [FIXTURES / row["path"] for row in rows("assets.csv")]
     matrix = np.stack([describe_reference(net, path) for path in references if readable(path)])
     started = time.perf_counter()
@@ -83,7 +92,7 @@ def python_scan() -> float:
 
 def python_embed() -> float:
     """Milliseconds a photo, one thread."""
-    net = session()
+    net = networks()
     describe_photo(net, photos()[0])
     started = time.perf_counter()
     for path in photos():

@@ -173,9 +173,7 @@ impl OnnxEmbedder {
                     imaging::resize(&crop, input.width, input.height, Filter::Bilinear)
                 })
                 .collect();
-            let vectors = self.run(&crops, &[], |outputs| {
-                self.vectors(outputs, batch.len())
-            })?;
+            let vectors = self.run(&crops, &[], |outputs| self.vectors(outputs, batch.len()))?;
             described.extend(batch.iter().copied().zip(vectors));
         }
         Ok(described)

@@ -16,8 +16,8 @@ pub struct Fingerprint {
     pub touchstone: String,
     /// The embedding network.
     pub model: ModelId,
-    /// SHA-256 of each file by its role: `judge`, `model_card`, `network`, `ocr_card`,
-    /// `background_card`. A card names the hashes of the files beside it, which are checked when they
+    /// SHA-256 of each file by its role: `judge`, `model_card`, `network`, `whole_card`,
+    /// `ocr_card`, `background_card`. A card names the hashes of the files beside it, which are checked when they
     /// are loaded. A role without a file is left out.
     pub files: BTreeMap<String, FileDigest>,
     /// SHA-256 of the ONNX Runtime library; `None` when it is not found.
@@ -45,6 +45,9 @@ impl Engine {
         add("model_card", &settings.model_card)?;
         if settings.model_card.is_file() {
             let card = ModelCard::read(&settings.model_card)?;
+            if let Some(whole) = &card.output.whole {
+                add("whole_card", &settings.model_card.with_file_name(whole))?;
+            }
             add("network", &settings.model_card.with_file_name(card.file))?;
         }
         if settings.stages.words {
