@@ -15,6 +15,9 @@ use crate::runtime::{RuntimeError, SessionPool};
 /// Crops that are shown to a network at once: more gains nothing on one thread and costs memory.
 const MAX_BATCH: usize = 8;
 
+/// Times as long as wide from which a photo is a banner.
+const BANNER: u32 = 2;
+
 /// An embedder whose network and rules come from a model card.
 pub struct OnnxEmbedder {
     card: ModelCard,
@@ -136,6 +139,22 @@ impl OnnxEmbedder {
         Ok(vectors.remove(0))
     }
 
+    /// Whether a photo is also described as a registered picture is: a banner, of which square windows
+    /// show only parts, and a picture on an even ground, which the windows would take in.
+    fn is_seen_best_whole(&self, photo: &RgbImage) -> bool {
+        let (long, short) = (
+            photo.width().max(photo.height()),
+            photo.width().min(photo.height()),
+        );
+        long >= BANNER * short || self.has_ground(photo)
+    }
+
+    /// Whether there is a ground that can be cut away. A photo has none; a mark's own edge may touch the
+    /// border here and there.
+    fn has_ground(&self, picture: &RgbImage) -> bool {
+        imaging::even_edge_share(picture) >= self.card.reference.uniform_edge
+    }
+
     fn embed_pyramid(
         &self,
         photo: &RgbImage,
@@ -143,6 +162,10 @@ impl OnnxEmbedder {
     ) -> Result<Vec<(Region, Embedding)>, EmbedError> {
         let size = [photo.width(), photo.height()];
         let mut described = Vec::new();
+        if self.is_seen_best_whole(photo) {
+            let whole = Region::new(0.0, 0.0, size[0] as f32, size[1] as f32);
+            described.push((whole, self.embed_reference(photo)?));
+        }
         for &side in &windows.sides {
             let level = level_size(size, side, windows.cell);
             let regions = windows_of(level, windows);
@@ -198,9 +221,7 @@ impl Embedder for OnnxEmbedder {
 
     fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
         let rules = &self.card.reference;
-        // A photo has no ground to cut away; a mark's own edge may touch the border here and there.
-        let has_ground = imaging::even_edge_share(picture) >= rules.uniform_edge;
-        let trimmed = has_ground.then(|| imaging::trim(picture));
+        let trimmed = self.has_ground(picture).then(|| imaging::trim(picture));
         let content = trimmed.as_ref().unwrap_or(picture);
         let ground = imaging::edge_colour(picture);
         let square = imaging::letterbox(content, rules.side, rules.margin, ground);
