@@ -47,7 +47,7 @@ impl MadeBundle {
 ///
 /// # Errors
 /// [`EvidenceError::Refused`] for more than a bundle may hold; otherwise as
-/// [`draw_finding`](super::draw_finding).
+/// [`draw_finding`].
 pub fn make_bundle(
     engine: &Engine,
     name: &str,
