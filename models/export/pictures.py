@@ -94,11 +94,11 @@ def level(picture: np.ndarray, long: int) -> np.ndarray:
     return resize(picture, cells[0] * CELL, cells[1] * CELL)
 
 
-def windows(width: int, height: int) -> list[Window]:
+def windows(width: int, height: int, sizes: tuple[int, ...] = WINDOW_CELLS) -> list[Window]:
     """The windows of a level of `width` x `height` pixels: for each size, rows from the top, each from the left."""
     columns, rows = width // CELL + 2 * BORDER_CELLS, height // CELL + 2 * BORDER_CELLS
     found = []
-    for size in sorted({min(cells, columns, rows) for cells in WINDOW_CELLS}):
+    for size in sorted({min(cells, columns, rows) for cells in sizes}):
         for y in starts(rows, size):
             for x in starts(columns, size):
                 corner = (x - BORDER_CELLS, y - BORDER_CELLS)

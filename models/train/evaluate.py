@@ -85,14 +85,13 @@ class MeasuringSet:
     @torch.no_grad()
     def scores(self, head: network.Head, cells: tuple[int, ...]) -> np.ndarray:
         """Best window's cosine of every photo with every asset, `[photos, assets]`."""
-        pictures.WINDOW_CELLS = cells
         whole = torch.tensor([[[0.0, 0.0, 224.0, 224.0]]])
         marks = torch.cat([head.describe(head.cells(torch.from_numpy(m[None]).float()), whole)[0] for m in self.references])
         best = []
         for levels in self.photos:
             found = []
             for maps in levels:
-                boxes = pictures.windows(maps.shape[1] * 16, maps.shape[0] * 16)
+                boxes = pictures.windows(maps.shape[1] * 16, maps.shape[0] * 16, cells)
                 found.append(head.describe(head.cells(torch.from_numpy(maps[None]).float()), torch.tensor([boxes]))[0])
             best.append((torch.cat(found) @ marks.T).max(0).values)
         return torch.stack(best).numpy()
