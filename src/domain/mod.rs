@@ -10,6 +10,7 @@ mod finding;
 mod listing;
 mod measurements;
 mod region;
+mod review;
 
 pub use asset::{
     Asset, AssetDraft, AssetId, AssetKind, Brand, BrandId, DomainError, PictureId, split_list,
@@ -20,3 +21,6 @@ pub use finding::{Finding, FindingKind, PhotoVerdict, StageTimings, Verdict};
 pub use listing::{Listing, ScannedPhoto, Seller};
 pub use measurements::Measurements;
 pub use region::Region;
+pub use review::{
+    DecisionId, FindingId, FindingSource, FindingStatus, Keep, Keeping, Opinion, PhotoId, Screening,
+};

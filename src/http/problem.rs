@@ -19,6 +19,8 @@ pub(super) enum ProblemKind {
     NotFound,
     MethodNotAllowed,
     TooSlow,
+    Conflict,
+    Stale,
     TooLarge,
     UnsupportedMediaType,
     UnknownHost,
@@ -57,6 +59,16 @@ impl ProblemKind {
                 S::REQUEST_TIMEOUT,
                 "too-slow",
                 "the request took too long to arrive",
+            ),
+            Self::Conflict => (
+                S::CONFLICT,
+                "conflict",
+                "the request does not fit what is there",
+            ),
+            Self::Stale => (
+                S::PRECONDITION_FAILED,
+                "stale",
+                "it has changed since it was read",
             ),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "too many bytes"),
             Self::UnsupportedMediaType => (

@@ -48,9 +48,13 @@ impl From<StoreError> for Problem {
     #[deny(clippy::wildcard_enum_match_arm)]
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::NoSuchAsset { .. } | StoreError::NoSuchPicture { .. } => {
+            StoreError::NoSuchAsset { .. }
+            | StoreError::NoSuchPicture { .. }
+            | StoreError::NoSuchFinding { .. }
+            | StoreError::NoSuchListing { .. } => {
                 Self::new(ProblemKind::NotFound, error.to_string())
             }
+            StoreError::NothingToUndo { .. } => Self::new(ProblemKind::Conflict, error.to_string()),
             StoreError::Draft(refusal) => Self::new(ProblemKind::Invalid, refusal.to_string()),
             StoreError::Locked { .. } => Self::hidden(ProblemKind::Busy, &error),
             StoreError::DiskFull { .. } => Self::hidden(ProblemKind::DiskFull, &error),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
-use crate::domain::{AssetId, DomainError, ModelId, PictureId};
+use crate::domain::{AssetId, DomainError, FindingId, ModelId, PictureId};
 
 /// Why the registry could not do what was asked. Nothing was changed when a call returns one.
 #[derive(Debug, Error)]
@@ -137,6 +137,24 @@ pub enum StoreError {
     NoSuchPicture {
         /// The id asked for.
         id: PictureId,
+    },
+    /// There is no such finding.
+    #[error("no finding has id {}", id.0)]
+    NoSuchFinding {
+        /// The id asked for.
+        id: FindingId,
+    },
+    /// There is no listing under this id whose fields were kept.
+    #[error("no listing with id {listing_id:?} was kept")]
+    NoSuchListing {
+        /// The id asked for.
+        listing_id: String,
+    },
+    /// No decision holds that could be taken back.
+    #[error("nobody has decided on finding {}", id.0)]
+    NothingToUndo {
+        /// The finding.
+        id: FindingId,
     },
     /// The draft, alone or joined with what is registered, breaks a rule.
     #[error(transparent)]

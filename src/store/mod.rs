@@ -1,11 +1,13 @@
-//! The registry: brands, their assets, the pictures of those, and what was computed from them, in
-//! one SQLite database under the data folder.
+//! The registry: brands, their assets, the pictures of those, and what was computed from them; and
+//! the cases: what was seen in listings, what was found there, and what people said of it. All in one
+//! SQLite database under the data folder.
 //!
 //! It is the only truth; whatever is searched in is a cache that can be made anew from here. What a
 //! call has acknowledged is on disk, whatever happens to the process or the power afterwards.
 //! Several threads and several processes may use one data folder at once. Only this folder knows
 //! which database it is. It computes nothing from pictures and does not search.
 
+mod cases;
 mod connections;
 mod error;
 mod feed;
@@ -24,6 +26,7 @@ use std::path::Path;
 
 use connections::Connections;
 
+pub use cases::*;
 pub use error::StoreError;
 pub use records::{
     AssetFilter, AssetRecord, Descriptor, Features, IndexedPicture, NewPicture, Picture,

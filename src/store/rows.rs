@@ -17,9 +17,9 @@ pub(super) const ASSET_COLUMNS: &str = "assets.id, brands.name, assets.name, kin
 pub(super) const PICTURE_COLUMNS: &str =
     "id, asset_id, sha256, source_name, width, height, n_bytes, created_at";
 
-type Cause = Box<dyn Error + Send + Sync>;
+pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
-fn bad_row(table: &'static str, id: i64, source: impl Into<Cause>) -> StoreError {
+pub(super) fn bad_row(table: &'static str, id: i64, source: impl Into<Cause>) -> StoreError {
     let source = source.into();
     StoreError::BadRow { table, id, source }
 }

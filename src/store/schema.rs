@@ -11,7 +11,7 @@ use super::StoreError;
 const APPLICATION_ID: i32 = 0x5453_544e;
 
 /// One script per schema version: the first makes version 1 out of nothing. Only ever append.
-const MIGRATIONS: [&str; 1] = [VERSION_1];
+const MIGRATIONS: [&str; 2] = [VERSION_1, CASES];
 
 // AUTOINCREMENT keeps the ids of removed rows from being given out again: an index that still
 // holds a removed picture would otherwise take it for another.
@@ -111,6 +111,136 @@ CREATE TABLE removals (
     CHECK ((asset_id IS NULL) <> (picture_id IS NULL))
 );
 CREATE INDEX removals_by_revision ON removals (revision);
+";
+
+// What was seen in listings, what was found there, what people said of it. Findings and decisions
+// outlive the assets and the photos' descriptions that they rest on, so they name assets by numbers
+// that refer to nothing, and repeat their names.
+//
+// A photo whose hash differs in up to seven bits shares one of the eight parts of its hash, byte for
+// byte: near copies are found by an index.
+const CASES: &str = "
+CREATE TABLE photos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    whole BLOB NOT NULL,
+    cluster_id INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    description BLOB,
+    compared_revision INTEGER NOT NULL,
+    first_seen_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    last_seen_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    keep_until TEXT NOT NULL
+);
+CREATE UNIQUE INDEX photos_by_sha256 ON photos (sha256);
+CREATE INDEX photos_by_cluster ON photos (cluster_id);
+CREATE INDEX photos_by_compared ON photos (compared_revision) WHERE description IS NOT NULL;
+CREATE INDEX photos_by_end ON photos (keep_until);
+
+CREATE TABLE photo_hash_parts (
+    part INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    photo_id INTEGER NOT NULL REFERENCES photos (id) ON DELETE CASCADE,
+    PRIMARY KEY (part, bytes, photo_id)
+) WITHOUT ROWID;
+CREATE INDEX photo_hash_parts_by_photo ON photo_hash_parts (photo_id);
+
+CREATE TABLE photo_files (
+    photo_id INTEGER PRIMARY KEY REFERENCES photos (id) ON DELETE CASCADE,
+    bytes BLOB NOT NULL,
+    keep_until TEXT NOT NULL
+);
+
+CREATE TABLE listings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    listing_id TEXT NOT NULL,
+    seller_id TEXT,
+    seller_name TEXT,
+    seller_country TEXT,
+    document TEXT,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    keep_until TEXT NOT NULL
+);
+CREATE UNIQUE INDEX listings_by_listing_id ON listings (listing_id);
+CREATE INDEX listings_by_end ON listings (keep_until);
+
+CREATE TABLE sightings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    photo_id INTEGER NOT NULL REFERENCES photos (id),
+    listing INTEGER REFERENCES listings (id),
+    name TEXT NOT NULL,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
+);
+CREATE UNIQUE INDEX sightings_once ON sightings (photo_id, ifnull(listing, 0));
+CREATE INDEX sightings_by_listing ON sightings (listing);
+
+CREATE TABLE findings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sighting_id INTEGER NOT NULL REFERENCES sightings (id),
+    cluster_id INTEGER NOT NULL,
+    asset_id INTEGER NOT NULL,
+    brand TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    probability REAL NOT NULL,
+    priority REAL NOT NULL,
+    source TEXT NOT NULL,
+    authorised INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    decision_id INTEGER,
+    suppressed_by INTEGER,
+    finding TEXT NOT NULL,
+    nearest_other TEXT,
+    model TEXT NOT NULL,
+    judge BLOB,
+    registry_revision INTEGER NOT NULL,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
+);
+CREATE UNIQUE INDEX findings_once ON findings (sighting_id, asset_id);
+CREATE INDEX findings_by_cluster ON findings (cluster_id, asset_id);
+CREATE INDEX findings_by_priority ON findings (status, priority, id);
+CREATE INDEX findings_by_asset ON findings (asset_id);
+CREATE INDEX findings_by_brand ON findings (brand);
+
+CREATE TABLE decisions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    finding_id INTEGER NOT NULL REFERENCES findings (id) ON DELETE CASCADE,
+    opinion TEXT,
+    undoes INTEGER REFERENCES decisions (id),
+    reason TEXT,
+    decided_by TEXT NOT NULL,
+    batch INTEGER NOT NULL,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    CHECK ((opinion IS NULL) <> (undoes IS NULL))
+);
+CREATE INDEX decisions_by_finding ON decisions (finding_id);
+CREATE INDEX decisions_by_batch ON decisions (batch);
+CREATE UNIQUE INDEX decisions_undone_once ON decisions (undoes) WHERE undoes IS NOT NULL;
+
+CREATE TABLE remembered_answers (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    request BLOB NOT NULL,
+    status INTEGER NOT NULL,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+CREATE INDEX remembered_answers_by_age ON remembered_answers (created_at);
+
+CREATE TABLE pending_photos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    listing TEXT NOT NULL,
+    name TEXT NOT NULL,
+    bytes BLOB NOT NULL,
+    keeping TEXT NOT NULL,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
+);
 ";
 
 /// Newest schema known here.

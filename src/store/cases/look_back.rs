@@ -1,0 +1,139 @@
+//! Photos that were seen before an asset was registered.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::findings::seller;
+use super::sightings::{Place, put_finding};
+use super::{NewFinding, SeenPhoto, SightingId};
+use crate::domain::{AssetId, FindingId, FindingSource, ModelId, PhotoId};
+use crate::store::{Store, StoreError};
+
+impl Store {
+    /// The photo that was compared with the oldest state of the registry before `revision`; `None`
+    /// when all are up to date.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn next_to_compare(&self, revision: u64) -> Result<Option<SeenPhoto>, StoreError> {
+        self.connections.read(|conn| {
+            let found = conn
+                .prepare_cached(
+                    "SELECT id, compared_revision, model, description FROM photos
+                     WHERE description IS NOT NULL AND compared_revision < ?1
+                     ORDER BY compared_revision, id LIMIT 1",
+                )?
+                .query_row([revision as i64], |row| {
+                    Ok(SeenPhoto {
+                        id: PhotoId(row.get(0)?),
+                        compared_revision: row.get::<_, i64>(1)?.unsigned_abs(),
+                        model: ModelId(row.get(2)?),
+                        description: row.get(3)?,
+                        sightings: Vec::new(),
+                    })
+                })
+                .optional()?;
+            let Some(mut photo) = found else {
+                return Ok(None);
+            };
+            photo.sightings = sightings_of(conn, photo.id)?;
+            Ok(Some(photo))
+        })
+    }
+
+    /// The file of a photo that was seen; `None` when it was not kept.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn photo_file(&self, id: PhotoId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.connections.read_one(|conn| {
+            Ok(conn
+                .prepare_cached("SELECT bytes FROM photo_files WHERE photo_id = ?1")?
+                .query_row([id.0], |row| row.get(0))
+                .optional()?)
+        })
+    }
+
+    /// Assets that are new, or whose fields or pictures changed, after a revision.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn assets_changed_since(&self, revision: u64) -> Result<Vec<AssetId>, StoreError> {
+        self.connections.read_one(|conn| {
+            let mut statement =
+                conn.prepare_cached("SELECT id FROM assets WHERE revision > ?1 ORDER BY id")?;
+            let ids = statement.query_map([revision as i64], |row| row.get(0).map(AssetId))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Notes that a photo was compared with the registry as of `revision`, and keeps what was found.
+    ///
+    /// # Errors
+    /// Those of the database; nothing is noted then.
+    pub fn record_look_back(
+        &self,
+        photo: PhotoId,
+        revision: u64,
+        findings: &[(SightingId, NewFinding)],
+    ) -> Result<Vec<FindingId>, StoreError> {
+        self.connections.write(|w| {
+            let conn = w.conn();
+            conn.prepare_cached("UPDATE photos SET compared_revision = ?2 WHERE id = ?1")?
+                .execute(params![photo.0, revision as i64])?;
+            let mut ids = Vec::with_capacity(findings.len());
+            for (sighting, finding) in findings {
+                if !is_there(conn, *sighting)? {
+                    continue;
+                }
+                let place = Place {
+                    sighting: *sighting,
+                    photo,
+                    source: FindingSource::LookBack,
+                    revision,
+                };
+                ids.push(put_finding(conn, &place, finding)?.0);
+            }
+            Ok(ids)
+        })
+    }
+
+    /// Notes that all photos compared with the registry as of `from` or later are up to date as of
+    /// `revision`: nothing that could be found has changed between.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn skip_look_back(&self, from: u64, revision: u64) -> Result<(), StoreError> {
+        self.connections.write(|w| {
+            w.conn().execute(
+                "UPDATE photos SET compared_revision = ?2
+                 WHERE compared_revision >= ?1 AND compared_revision < ?2",
+                params![from as i64, revision as i64],
+            )?;
+            Ok(())
+        })
+    }
+}
+
+/// Its listing may have been forgotten while the photo was looked at.
+fn is_there(conn: &Connection, sighting: SightingId) -> Result<bool, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT 1 FROM sightings WHERE id = ?1")?
+        .exists([sighting.0])?)
+}
+
+fn sightings_of(
+    conn: &Connection,
+    photo: PhotoId,
+) -> Result<Vec<(SightingId, Option<crate::domain::Seller>)>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT s.id, l.seller_id, l.seller_name, l.seller_country
+         FROM sightings AS s LEFT JOIN listings AS l ON l.id = s.listing
+         WHERE s.photo_id = ?1 ORDER BY s.id",
+    )?;
+    let mut found = statement.query([photo.0])?;
+    let mut sightings = Vec::new();
+    while let Some(row) = found.next()? {
+        sightings.push((SightingId(row.get(0)?), seller(row, 1)?));
+    }
+    Ok(sightings)
+}

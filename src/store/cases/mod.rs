@@ -1,0 +1,25 @@
+//! What was seen in listings, what was found there, and what people said of it.
+//!
+//! A *sighting* is one photo in one listing. A photo that is seen in several listings is kept once;
+//! photos that are nearly the same make a *cluster*, named after the first of them. A finding is one
+//! asset in one sighting.
+
+mod decisions;
+mod findings;
+mod listings;
+mod look_back;
+mod pending;
+mod records;
+mod remembered;
+mod retention;
+mod sightings;
+
+#[cfg(test)]
+mod tests;
+
+pub use records::{
+    Decision, DecisionScope, EarlierDecision, FindingCursor, FindingFilter, FindingOrder,
+    FindingRecord, ListingRecord, ListingRef, NearPhoto, NearestOther, NewDecision, NewFinding,
+    NewPhoto, NewSighting, PendingPhoto, PhotoRef, Precedent, RememberedAnswer, SeenPhoto,
+    SightingId, Suppression,
+};
