@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{ConfigError, Settings, SettingsDraft};
-use crate::domain::AssetKind;
+use crate::domain::{AssetKind, Keep};
 use crate::report::ReportFormat;
 
 /// Finds registered logos, products and pictures in the photos of listings.
@@ -90,6 +90,7 @@ pub(super) enum Command {
     Match(MatchCommand),
     Verify(VerifyCommand),
     Scan(ScanCommand),
+    Screen(ScreenCommand),
     Serve(ServeCommand),
     Eval(EvalCommand),
     Calibrate(CalibrateCommand),
@@ -226,6 +227,33 @@ pub(super) struct ScanCommand {
     /// jsonl, csv or html, one for each --out [default: by the ending of --out]
     #[arg(long)]
     pub format: Vec<ReportFormat>,
+}
+
+/// Say whether a listing should go live: allow, review or block
+///
+/// LISTING.json holds one JSON object, as a line of a manifest: photos (required), listing_id, seller {id,
+/// name, country} and whatever else.
+#[derive(Debug, Args)]
+pub(super) struct ScreenCommand {
+    /// The listing
+    #[arg(value_name = "LISTING.json")]
+    pub listing: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Answer after so many milliseconds, whatever is not checked by then; it is checked afterwards
+    #[arg(long, value_name = "N")]
+    pub budget_ms: Option<u64>,
+    /// What is kept of it: nothing, findings, listing or photos; each with those before it
+    #[arg(long, default_value = "findings", value_parser = keep)]
+    pub keep: Keep,
+    /// Days for which it is kept; findings and decisions stay
+    #[arg(long, default_value_t = 365, value_name = "N")]
+    pub keep_days: u32,
+}
+
+fn keep(word: &str) -> Result<Keep, String> {
+    Keep::of_word(word).ok_or_else(|| "use nothing, findings, listing or photos".to_owned())
 }
 
 /// Answer HTTP requests

@@ -9,6 +9,7 @@ mod matching;
 mod progress;
 mod register;
 mod scan;
+mod screen;
 mod serve;
 mod verify;
 
@@ -67,6 +68,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Match(command) => matching::run(settings, command),
         Command::Verify(command) => verify::run(settings, command),
         Command::Scan(command) => scan::run(settings, command),
+        Command::Screen(command) => screen::run(settings, command),
         Command::Serve(command) => serve::run(settings, command),
         Command::Eval(command) => eval::run(settings, command),
         Command::Calibrate(command) => calibrate::run(settings, command),

@@ -42,17 +42,23 @@ impl Engine {
         photo: &Picture,
         description: &PhotoDescription,
     ) -> Result<Vec<Candidate>, EngineError> {
+        let (width, height) = photo.pixels.dimensions();
+        self.find_candidates_in([width, height], description)
+    }
+
+    /// As [`Engine::find_candidates`], of a photo that only its description is left of; `size` is its
+    /// prepared width and height, pixels.
+    pub(super) fn find_candidates_in(
+        &self,
+        size: [u32; 2],
+        description: &PhotoDescription,
+    ) -> Result<Vec<Candidate>, EngineError> {
         let registry = self.registry();
         let words = registry.matching_words(description.words.as_deref().unwrap_or_default());
         let mut assets = self.nearest(&registry, description)?;
         assets.extend(hash_neighbours(&registry, description));
         assets.extend(words.keys());
-        let whole = Region::new(
-            0.0,
-            0.0,
-            photo.pixels.width() as f32,
-            photo.pixels.height() as f32,
-        );
+        let whole = Region::new(0.0, 0.0, size[0] as f32, size[1] as f32);
         let mut candidates: Vec<Candidate> = assets
             .iter()
             .filter(|id| registry.active_asset(**id).is_some())

@@ -32,6 +32,22 @@ pub struct PhotoDescription {
 }
 
 impl PhotoDescription {
+    /// A description whose local features are not found yet.
+    pub(super) fn new(
+        windows: Vec<(Region, Embedding)>,
+        whole: Embedding,
+        hashes: Option<Vec<PictureHash>>,
+        words: Option<Vec<Word>>,
+    ) -> Self {
+        Self {
+            windows,
+            whole,
+            hashes,
+            words,
+            features: OnceLock::new(),
+        }
+    }
+
     /// Local features of the photo.
     pub fn features(&self, photo: &RgbImage) -> &LocalFeatures {
         self.features.get_or_init(|| {
@@ -52,13 +68,8 @@ impl Engine {
             Some(reader) => Some(reader.read(&photo.pixels)?),
             None => None,
         };
-        Ok(PhotoDescription {
-            windows,
-            whole,
-            hashes: self.settings.stages.hash.then(|| hashes(&photo.pixels)),
-            words,
-            features: OnceLock::new(),
-        })
+        let hashes = self.settings.stages.hash.then(|| hashes(&photo.pixels));
+        Ok(PhotoDescription::new(windows, whole, hashes, words))
     }
 }
 

@@ -62,6 +62,18 @@ pub enum EngineError {
         /// Network in use.
         given: ModelId,
     },
+    /// Too many photos wait in the background.
+    #[error("{n_waiting} photos are still being checked: try again later")]
+    Backlog {
+        /// Photos not done.
+        n_waiting: usize,
+    },
+    /// What was kept of a photo is damaged, or of a later version.
+    #[error("the description kept of a photo cannot be read: {reason}")]
+    BadDescription {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A registered picture is blank: it would match everything or nothing.
     #[error("the picture is blank: it shows no mark")]
     BlankReference,

@@ -61,7 +61,8 @@ impl Engine {
         bytes: &[u8],
         seller: Option<&Seller>,
     ) -> Result<Examination, EngineError> {
-        let (photo, description, verified, mut timings_ms) = self.describe_and_measure(bytes)?;
+        let (photo, description, verified, mut timings_ms) =
+            self.describe_and_measure(bytes, |_| {})?;
         let mut clock = super::Clock::start();
         let judgement = self.judge(&photo, verified.clone(), seller);
         timings_ms.judge = clock.lap_ms();

@@ -65,6 +65,13 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// SHA-256 of the judge's file; `None` when there is none.
+    pub(super) fn judge_digest(&self) -> Result<Option<FileDigest>, EngineError> {
+        digest_of(&self.settings().judge)
+    }
+}
+
 /// `None` when there is no such file.
 fn digest_of(path: &Path) -> Result<Option<FileDigest>, EngineError> {
     match fs::read(path) {

@@ -72,6 +72,18 @@ impl Engine {
         verified: Vec<Verified>,
         seller: Option<&Seller>,
     ) -> Judgement {
+        let place =
+            |region| original_region(photo.original_size, photo.to_original_scale(), region);
+        self.judge_placed(place, verified, seller)
+    }
+
+    /// As [`Engine::judge`]; `place` takes a region of the prepared photo to the upright original.
+    pub(super) fn judge_placed(
+        &self,
+        place: impl Fn(Region) -> Region,
+        verified: Vec<Verified>,
+        seller: Option<&Seller>,
+    ) -> Judgement {
         let registry = self.registry();
         let mut judged: Vec<Judged> = verified
             .into_iter()
@@ -86,7 +98,7 @@ impl Engine {
                     brand: asset.draft.brand.clone(),
                     asset_kind: asset.draft.kind,
                     kind,
-                    region: original_region(photo, verified.region()),
+                    region: place(verified.region()),
                     probability: probability(log_odds),
                     measurements: measured,
                     authorised_seller: seller
@@ -105,9 +117,8 @@ impl Engine {
     }
 }
 
-fn original_region(photo: &Picture, region: Region) -> Region {
-    let [width, height] = photo.original_size.map(|side| side as f32);
-    region
-        .scaled(photo.to_original_scale())
-        .clipped(width, height)
+/// A region of a prepared photo in its upright original, `scale` times as large.
+pub(super) fn original_region(size: [u32; 2], scale: f32, region: Region) -> Region {
+    let [width, height] = size.map(|side| side as f32);
+    region.scaled(scale).clipped(width, height)
 }

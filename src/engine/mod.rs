@@ -6,23 +6,29 @@
 
 mod background;
 mod candidates;
+mod cases;
 mod describe;
 mod error;
 mod examination;
 mod explain;
 mod fingerprint;
 mod judgement;
+mod look_back;
 pub mod manifest;
 mod reference_cache;
 mod registration;
 mod registry;
 mod scan;
+mod screening;
+mod seen;
 mod settings;
+mod tending;
 mod verify;
 mod word_marks;
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
@@ -36,16 +42,22 @@ use reference_cache::ReferenceCache;
 
 pub use background::Background;
 pub use candidates::Candidate;
+pub use cases::{CaseFinding, CasePhoto};
 pub use describe::PhotoDescription;
 pub use error::EngineError;
 pub use examination::{Basis, Examination};
 pub use fingerprint::Fingerprint;
 pub use judgement::{Judged, Judgement};
+pub use look_back::LookBack;
 pub use reference_cache::ReferenceDetail;
 pub use registration::{RegistrationFailure, RegistrationReport};
 pub use registry::Registry;
 pub use scan::ScanProgress;
-pub use settings::{EngineSettings, Stages};
+pub use screening::{
+    ReasonCode, RunningScreening, ScreenPhoto, ScreenReason, ScreenRequest, Screened,
+    ScreenedPhoto, Unchecked,
+};
+pub use settings::{EngineSettings, PipelineStage, Stages};
 pub use verify::Verified;
 pub use word_marks::FoundWord;
 
@@ -62,6 +74,8 @@ pub struct Engine {
     // Replaced field by field under the write lock; matching holds the read lock for one stage only.
     registry: RwLock<Registry>,
     references: ReferenceCache,
+    // Photos of screenings that are not done yet.
+    screenings: AtomicUsize,
 }
 
 impl Engine {
@@ -150,6 +164,7 @@ impl Engine {
             limits: DecodeLimits::default(),
             registry: RwLock::new(registry),
             references: ReferenceCache::default(),
+            screenings: AtomicUsize::new(0),
             settings,
             embedder: Arc::from(embedder),
             reader: reader.map(Arc::new),
@@ -170,6 +185,7 @@ impl Engine {
             limits: self.limits,
             registry: RwLock::new(Registry::empty(dims)),
             references: ReferenceCache::default(),
+            screenings: AtomicUsize::new(0),
             settings: self.settings.clone(),
             embedder: Arc::clone(&self.embedder),
             reader: self.reader.clone(),
@@ -260,23 +276,29 @@ impl Engine {
         &self,
         bytes: &[u8],
     ) -> Result<(Picture, Vec<Verified>, StageTimings), EngineError> {
-        let (photo, _, verified, timings) = self.describe_and_measure(bytes)?;
+        let (photo, _, verified, timings) = self.describe_and_measure(bytes, |_| {})?;
         Ok((photo, verified, timings))
     }
 
+    /// `enter` is told of each stage before it begins.
     fn describe_and_measure(
         &self,
         bytes: &[u8],
+        enter: impl Fn(PipelineStage),
     ) -> Result<(Picture, PhotoDescription, Vec<Verified>, StageTimings), EngineError> {
         self.refresh()?;
         let mut clock = Clock::start();
         let mut timings = StageTimings::default();
+        enter(PipelineStage::Prepare);
         let photo = self.prepare(bytes)?;
         timings.prepare = clock.lap_ms();
+        enter(PipelineStage::Embed);
         let description = self.embed(&photo)?;
         timings.embed = clock.lap_ms();
+        enter(PipelineStage::FindCandidates);
         let candidates = self.find_candidates(&photo, &description)?;
         timings.find_candidates = clock.lap_ms();
+        enter(PipelineStage::Verify);
         let verified = self.verify(&photo, &description, candidates)?;
         timings.verify = clock.lap_ms();
         Ok((photo, description, verified, timings))

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use crate::matching::policy::Policy;
 
 /// Everything an engine needs to know; `config` makes it from flags and environment.
@@ -33,6 +35,33 @@ impl EngineSettings {
     pub fn background_path(&self) -> PathBuf {
         self.models.join("background.toml")
     }
+}
+
+/// The stages of the pipeline, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PipelineStage {
+    /// Bytes to pixels.
+    Prepare,
+    /// Pixels to vectors, hash and words.
+    Embed,
+    /// Assets worth a look.
+    FindCandidates,
+    /// A closer look.
+    Verify,
+    /// Probabilities.
+    Judge,
+}
+
+impl PipelineStage {
+    /// All stages, in their order.
+    pub const ALL: [Self; 5] = [
+        Self::Prepare,
+        Self::Embed,
+        Self::FindCandidates,
+        Self::Verify,
+        Self::Judge,
+    ];
 }
 
 /// Sources of evidence; all but for measuring what each is worth.

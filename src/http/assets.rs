@@ -4,20 +4,18 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::HttpState;
+use super::etags::{check_match, tagged};
+use super::paging::page_length;
 use super::problem::{Problem, ProblemKind};
 use super::uploads::receive_json;
 use super::workers::Lane;
 use crate::domain::{Asset, AssetId, AssetKind, Brand};
 use crate::store::AssetFilter;
-
-/// Assets on a page, unless the client says otherwise.
-const DEFAULT_PAGE: u32 = 100;
-/// Most assets on a page.
-const MAX_PAGE: u32 = 1000;
 
 #[derive(Serialize)]
 pub(super) struct Brands {
@@ -59,11 +57,7 @@ pub(super) async fn list(
     State(state): State<Arc<HttpState>>,
     Query(query): Query<AssetQuery>,
 ) -> Result<Json<AssetPage>, Problem> {
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        let detail = format!("limit is {limit}, it must lie within 1 and {MAX_PAGE}");
-        return Err(Problem::new(ProblemKind::Malformed, detail));
-    }
+    let limit = page_length(query.limit)?;
     let filter = AssetFilter {
         brand: query.brand,
         kind: query.kind,
@@ -88,16 +82,16 @@ fn page(mut assets: Vec<Asset>, limit: usize) -> AssetPage {
     }
 }
 
-/// `GET /v1/assets/{id}`.
+/// `GET /v1/assets/{id}`, with its version as `ETag`.
 pub(super) async fn show(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,
-) -> Result<Json<Asset>, Problem> {
+) -> Result<Response, Problem> {
     let id = asset_id(&id)?;
     let read = state
         .workers
         .run(Lane::Reads, move |engine| Ok(engine.store().asset(id)?));
-    read.await.map(Json)
+    read.await.map(|asset| tagged(&asset))
 }
 
 #[derive(Deserialize)]
@@ -106,29 +100,35 @@ struct AssetChange {
     enabled: bool,
 }
 
-/// `PATCH /v1/assets/{id}`: takes it into matching or out of it, at once.
+/// `PATCH /v1/assets/{id}`: takes it into matching or out of it, at once; with `If-Match` only if it
+/// is still at that version.
 pub(super) async fn change(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Asset>, Problem> {
+) -> Result<Response, Problem> {
     let id = asset_id(&id)?;
+    let headers = request.headers().clone();
     let change: AssetChange = receive_json(request).await?;
     let write = state.workers.run(Lane::Writes, move |engine| {
+        check_match(&headers, &engine.store().asset(id)?)?;
         engine.store().set_enabled(id, change.enabled)?;
         engine.refresh()?;
         Ok(engine.store().asset(id)?)
     });
-    write.await.map(Json)
+    write.await.map(|asset| tagged(&asset))
 }
 
-/// `DELETE /v1/assets/{id}`: with its pictures, for good, at once.
+/// `DELETE /v1/assets/{id}`: with its pictures, for good, at once; with `If-Match` only if it is still
+/// at that version.
 pub(super) async fn remove(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let id = asset_id(&id)?;
     let write = state.workers.run(Lane::Writes, move |engine| {
+        check_match(&headers, &engine.store().asset(id)?)?;
         engine.store().remove_asset(id)?;
         Ok(engine.refresh()?)
     });

@@ -102,7 +102,7 @@ fn picture_id(text: &str) -> Result<PictureId, Problem> {
         .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("no picture has id {text:?}")))
 }
 
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let known = headers.get_all(header::IF_NONE_MATCH).iter();
     known
         .filter_map(|value| value.to_str().ok())
@@ -119,7 +119,7 @@ const SVG_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Headers by the file's content, whatever it was called when it came.
-fn content_headers(bytes: &[u8]) -> HeaderMap {
+pub(super) fn content_headers(bytes: &[u8]) -> HeaderMap {
     let format = PictureFormat::of(bytes).ok();
     let media_type = match format {
         Some(PictureFormat::Jpeg) => "image/jpeg",

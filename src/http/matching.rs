@@ -5,25 +5,52 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::HttpState;
 use super::problem::Problem;
+use super::screening::keeping;
 use super::uploads::{FormFields, JsonPicture, Sent, Upload, invalid, parse_json, receive};
 use super::workers::Lane;
-use crate::domain::{PhotoVerdict, Seller};
-use crate::engine::Engine;
+use crate::domain::{Keep, Keeping, Listing, PhotoVerdict, Seller};
+use crate::engine::{CasePhoto, Engine};
 
 const FIELDS: FormFields = FormFields {
     file: "photo",
     texts: &["seller_id", "seller_name", "seller_country"],
 };
 
-/// Who sells, in the address or in fields of a form.
+/// Who sells and what is kept, in the address.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SellerFields {
+pub(super) struct MatchQuery {
+    seller_id: Option<String>,
+    seller_name: Option<String>,
+    seller_country: Option<String>,
+    /// Without it nothing is kept, and nothing is said of earlier decisions.
+    keep: Option<Keep>,
+    keep_days: Option<u32>,
+}
+
+impl MatchQuery {
+    fn parts(self) -> Result<(SellerFields, Option<Keeping>), Problem> {
+        let seller = SellerFields {
+            seller_id: self.seller_id,
+            seller_name: self.seller_name,
+            seller_country: self.seller_country,
+        };
+        let keeping = match self.keep {
+            Some(keep) => Some(keeping(Some(keep), self.keep_days)?),
+            None => None,
+        };
+        Ok((seller, keeping))
+    }
+}
+
+/// Who sells, in the address or in fields of a form.
+#[derive(Debug, Default)]
+struct SellerFields {
     seller_id: Option<String>,
     seller_name: Option<String>,
     seller_country: Option<String>,
@@ -57,22 +84,32 @@ struct MatchBody {
     seller: Option<Value>,
 }
 
+/// The answer for one photo; with numbers to decide on, and earlier decisions, where it was kept.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum MatchAnswer {
+    Kept(CasePhoto),
+    Unkept(PhotoVerdict),
+}
+
 /// One photo is answered with its verdict; several, in a form, with a list of verdicts in the same
 /// order. A photo that cannot be read fails the request and is named.
 pub(super) async fn match_photos(
     State(state): State<Arc<HttpState>>,
-    Query(in_address): Query<SellerFields>,
+    Query(query): Query<MatchQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let (in_address, keeping) = query.parts()?;
     match receive(request, &FIELDS).await? {
         Sent::Raw(bytes) => {
+            let photo = Upload::unnamed(bytes.into());
             let seller = in_address.seller();
-            let look = move |engine: &Engine| Ok(engine.match_photo(&bytes, seller.as_ref())?);
+            let look = move |engine: &Engine| look(engine, &photo, seller, keeping);
             one(state.workers.run(Lane::Pictures, look).await?)
         }
         Sent::Json(text) => {
             let seller = in_address.seller();
-            let look = move |engine: &Engine| match_json(engine, &text, seller);
+            let look = move |engine: &Engine| match_json(engine, &text, seller, keeping);
             one(state.workers.run(Lane::Pictures, look).await?)
         }
         Sent::Form(mut form) => {
@@ -83,20 +120,39 @@ pub(super) async fn match_photos(
                 seller_country: text("seller_country"),
             };
             let seller = in_form.or(in_address).seller();
-            match_files(&state, form.files, seller).await
+            match_files(&state, form.files, seller, keeping).await
         }
     }
 }
 
-fn one(verdict: PhotoVerdict) -> Result<Response, Problem> {
-    Ok(Json(verdict).into_response())
+fn one(answer: MatchAnswer) -> Result<Response, Problem> {
+    Ok(Json(answer).into_response())
+}
+
+fn look(
+    engine: &Engine,
+    photo: &Upload,
+    seller: Option<Seller>,
+    keeping: Option<Keeping>,
+) -> Result<MatchAnswer, Problem> {
+    let Some(keeping) = keeping else {
+        let verdict = engine.match_photo(&photo.bytes, seller.as_ref())?;
+        return Ok(MatchAnswer::Unkept(verdict));
+    };
+    let listing = Listing {
+        seller,
+        ..Listing::default()
+    };
+    let case = engine.match_and_keep(&photo.bytes, &photo.name, Some(&listing), keeping)?;
+    Ok(MatchAnswer::Kept(case))
 }
 
 fn match_json(
     engine: &Engine,
     text: &[u8],
     in_address: Option<Seller>,
-) -> Result<PhotoVerdict, Problem> {
+    keeping: Option<Keeping>,
+) -> Result<MatchAnswer, Problem> {
     let body: MatchBody = parse_json(text)?;
     let photo = JsonPicture::new(body.base64, body.url).decoded(0)?;
     let seller = match body.seller {
@@ -106,7 +162,7 @@ fn match_json(
         ),
         None => in_address,
     };
-    Ok(engine.match_photo(&photo.bytes, seller.as_ref())?)
+    look(engine, &photo, seller, keeping)
 }
 
 /// One job for each photo, one after another: a form with many does not keep others waiting.
@@ -114,23 +170,21 @@ async fn match_files(
     state: &HttpState,
     photos: Vec<Upload>,
     seller: Option<Seller>,
+    keeping: Option<Keeping>,
 ) -> Result<Response, Problem> {
     if photos.is_empty() {
         return Err(invalid("the form has no field \"photo\""));
     }
-    let seller = Arc::new(seller);
-    let mut verdicts = Vec::with_capacity(photos.len());
+    let mut answers = Vec::with_capacity(photos.len());
     for photo in photos {
-        let seller = Arc::clone(&seller);
+        let seller = seller.clone();
         let look = move |engine: &Engine| {
-            engine
-                .match_photo(&photo.bytes, seller.as_ref().as_ref())
-                .map_err(|error| Problem::from(error).about(&photo.name))
+            look(engine, &photo, seller, keeping).map_err(|problem| problem.about(&photo.name))
         };
-        verdicts.push(state.workers.run(Lane::Pictures, look).await?);
+        answers.push(state.workers.run(Lane::Pictures, look).await?);
     }
-    match <[PhotoVerdict; 1]>::try_from(verdicts) {
-        Ok([verdict]) => one(verdict),
-        Err(verdicts) => Ok(Json(verdicts).into_response()),
+    match <[MatchAnswer; 1]>::try_from(answers) {
+        Ok([answer]) => one(answer),
+        Err(answers) => Ok(Json(answers).into_response()),
     }
 }

@@ -14,18 +14,30 @@
 //! | `/v1/assets/{id}` | `GET`, `PATCH`, `DELETE` |
 //! | `/v1/assets/{id}/images` | `GET`, `POST` |
 //! | `/v1/assets/{id}/images/{picture}` | `GET`, `DELETE` |
+//! | `/v1/screen` | `POST` |
+//! | `/v1/findings`, `/v1/findings/export`, `/v1/findings/{id}`, `/v1/findings/{id}/photo` | `GET` |
+//! | `/v1/findings/{id}/decision` | `POST`, `DELETE` |
+//! | `/v1/listings` | `GET` |
+//! | `/v1/listings/{listing_id}` | `GET`, `DELETE` |
 //! | `/healthz`, `/readyz` | `GET` |
 
 mod admission;
 mod assets;
+mod decisions;
+mod etags;
+mod export;
+mod findings;
 mod guard;
 mod health;
 mod images;
 mod limits;
 mod linger;
+mod listings;
 mod matching;
+mod paging;
 mod problem;
 mod registering;
+mod screening;
 mod server;
 mod statuses;
 mod track;
@@ -106,6 +118,7 @@ fn api(state: &Arc<HttpState>) -> Router<Arc<HttpState>> {
             "/v1/assets/{id}/images/{picture}",
             get(images::file).delete(images::remove),
         )
+        .merge(cases())
         .route_layer(
             ServiceBuilder::new()
                 .layer(from_fn_with_state(Arc::clone(state), admission::admit))
@@ -113,6 +126,24 @@ fn api(state: &Arc<HttpState>) -> Router<Arc<HttpState>> {
                 // axum's own limit knows less: it ignores a Content-Length that is too large.
                 .layer(DefaultBodyLimit::disable())
                 .layer(RequestBodyLimitLayer::new(state.limits.max_body_bytes)),
+        )
+}
+
+fn cases() -> Router<Arc<HttpState>> {
+    Router::new()
+        .route("/v1/screen", post(screening::screen))
+        .route("/v1/findings", get(findings::list))
+        .route("/v1/findings/export", get(export::export))
+        .route("/v1/findings/{id}", get(findings::show))
+        .route("/v1/findings/{id}/photo", get(findings::photo))
+        .route(
+            "/v1/findings/{id}/decision",
+            post(decisions::decide).delete(decisions::undo),
+        )
+        .route("/v1/listings", get(listings::list))
+        .route(
+            "/v1/listings/{listing_id}",
+            get(listings::show).delete(listings::remove),
         )
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -131,14 +130,7 @@ fn read_pictures(sent: Sent) -> Result<Vec<Upload>, Problem> {
     match sent {
         Sent::Form(form) => Ok(form.files),
         Sent::Json(text) => decode_all(parse_json::<PicturesBody>(&text)?.pictures),
-        Sent::Raw(bytes) => Ok(vec![unnamed(bytes)]),
-    }
-}
-
-fn unnamed(bytes: Bytes) -> Upload {
-    Upload {
-        name: "picture 1".to_owned(),
-        bytes: bytes.into(),
+        Sent::Raw(bytes) => Ok(vec![Upload::unnamed(bytes.into())]),
     }
 }
 

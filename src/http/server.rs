@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use axum::Router;
@@ -62,6 +64,7 @@ pub async fn serve(
     }
     info!("listening on http://{address}, stop with Ctrl-C");
     let drain_timeout = limits.drain_timeout;
+    let _tending = Tending::start(Arc::clone(&engine));
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let door = Door {
         builder: builder(&limits),
@@ -89,6 +92,30 @@ pub async fn serve(
     }
     connections.shutdown().await;
     Ok(())
+}
+
+/// The engine's work on the side, in a thread of its own, ended when this is dropped.
+struct Tending {
+    stop: Arc<AtomicBool>,
+}
+
+impl Tending {
+    fn start(engine: Arc<Engine>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("tending".to_owned());
+        if let Err(error) = thread.spawn(move || engine.tend(&stopped)) {
+            warn!(%error, "no thread to look back in; seen photos wait for the next start");
+        }
+        Self { stop }
+    }
+}
+
+impl Drop for Tending {
+    fn drop(&mut self) {
+        // Not waited for: the photo in hand is seen to the end or taken up again at the next start.
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 fn builder(limits: &ServeLimits) -> auto::Builder<TokioExecutor> {

@@ -12,12 +12,14 @@ impl From<EngineError> for Problem {
             EngineError::Imaging(error) => error.into(),
             EngineError::Store(error) => error.into(),
             EngineError::BlankReference => Self::new(ProblemKind::BadPicture, error.to_string()),
+            EngineError::Backlog { .. } => Self::internal(ProblemKind::Busy),
             EngineError::Embed(_)
             | EngineError::Ocr(_)
             | EngineError::Index(_)
             | EngineError::Judge(_)
             | EngineError::Unreadable { .. }
             | EngineError::BadBackground { .. }
+            | EngineError::BadDescription { .. }
             | EngineError::ModelMismatch { .. } => Self::hidden(ProblemKind::Internal, &error),
         }
     }

@@ -26,6 +26,16 @@ pub(super) struct Upload {
     pub bytes: Vec<u8>,
 }
 
+impl Upload {
+    /// A picture that came without a name.
+    pub fn unnamed(bytes: Vec<u8>) -> Self {
+        Self {
+            name: name_or_place(None, 0),
+            bytes,
+        }
+    }
+}
+
 /// A body, received whole but for JSON not yet looked into: that is work for the workers.
 #[derive(Debug)]
 pub(super) enum Sent {
@@ -168,6 +178,9 @@ pub(super) struct JsonPicture {
     base64: Option<String>,
     url: Option<String>,
 }
+
+/// Room that the fields of a JSON object may take beside its pictures.
+pub(super) const MAX_FIELDS_BYTES: usize = 64 << 10;
 
 impl JsonPicture {
     pub fn new(base64: Option<String>, url: Option<String>) -> Self {

@@ -42,6 +42,11 @@ impl Workers {
         }
     }
 
+    /// The engine, for work that outlives its request.
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
+    }
+
     /// Runs `job` when its lane has room. Dropping the future takes it out of the queue; a job that
     /// has begun is ended by nobody and keeps its place in the lane, so that the machine never does
     /// more at once than it should.

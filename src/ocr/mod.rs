@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::runtime::RuntimeError;
@@ -84,7 +85,7 @@ pub struct TextBox {
 }
 
 /// One line of text as the recogniser reads it; may hold several words.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Word {
     /// What it says, as written (case, diacritics and punctuation kept).
     pub text: String,

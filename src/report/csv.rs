@@ -220,7 +220,7 @@ fn unknown_fields(listing: &Listing) -> String {
 /// `text` with a `'` in front when a spreadsheet would compute it. The characters are those of the
 /// OWASP page on CSV injection, with the full-width forms that Excel takes for the ASCII ones in
 /// some locales; spaces and byte order marks before them are dropped by some importers.
-fn guarded(text: &str) -> String {
+pub fn guarded(text: &str) -> String {
     let first = text
         .trim_start_matches(['\'', ' ', '\u{feff}'])
         .chars()

@@ -24,7 +24,7 @@ use std::str::FromStr;
 
 use crate::domain::ScannedPhoto;
 
-pub use self::csv::{CSV_COLUMNS, CsvReport};
+pub use self::csv::{CSV_COLUMNS, CsvReport, guarded};
 pub use error::ReportError;
 pub use html::{AssetThumbnails, HtmlOptions, HtmlReport, MAX_FINDINGS};
 pub use jsonl::{JsonlReport, PhotoRecord};

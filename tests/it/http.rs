@@ -1,6 +1,7 @@
 //! The service: its router called as a function, and the real server on a socket.
 
 mod assets;
+mod cases;
 mod errors;
 mod matching;
 mod server;

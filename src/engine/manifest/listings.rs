@@ -50,6 +50,29 @@ pub fn read_listings(path: &Path) -> Result<Listings, ManifestError> {
     })
 }
 
+/// The one listing of a file that holds a JSON object, with its photos' paths resolved.
+///
+/// # Errors
+/// [`ManifestError::Unreadable`] for the file, [`ManifestError::BadLine`] for what is in it.
+pub fn read_listing(path: &Path) -> Result<(Listing, Vec<PathBuf>), ManifestError> {
+    let text = std::fs::read(path).map_err(|cause| ManifestError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    })?;
+    let source_name = path.display().to_string();
+    let fields = serde_json::from_slice(&text).map_err(|cause| ManifestError::BadLine {
+        source_name: source_name.clone(),
+        reason: format!("not a JSON object: {cause}"),
+    })?;
+    from_row(
+        path,
+        &TableRow {
+            source_name,
+            fields,
+        },
+    )
+}
+
 fn single_photo(name: String, file: PathBuf) -> (Listing, Vec<PathBuf>) {
     let listing = Listing {
         listing_id: name.clone(),

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::domain::DomainError;
 
 pub use assets::{AssetSource, FolderDefaults, read_assets};
-pub use listings::read_listings;
+pub use listings::{read_listing, read_listings};
 pub use rows::{Table, TableRow, read_table};
 
 /// What is wrong with a manifest, or with a line of it.

@@ -52,6 +52,19 @@ impl Store {
         })
     }
 
+    /// The photo held last; 0 when none is.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn last_held_photo(&self) -> Result<i64, StoreError> {
+        self.connections.read_one(|conn| {
+            let last = conn.query_row("SELECT ifnull(max(id), 0) FROM pending_photos", [], |row| {
+                row.get(0)
+            });
+            Ok(last?)
+        })
+    }
+
     /// Lets go of photos that were checked.
     ///
     /// # Errors

@@ -82,8 +82,6 @@ pub struct NewSighting<'a> {
 /// A photo seen earlier that may be nearly the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NearPhoto {
-    /// SHA-256 of its file.
-    pub sha256: FileDigest,
     /// Its cluster.
     pub cluster: PhotoId,
     /// Its perceptual hash.

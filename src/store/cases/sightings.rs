@@ -26,7 +26,7 @@ impl Store {
     pub fn photos_near(&self, hash: &[u8]) -> Result<Vec<NearPhoto>, StoreError> {
         self.connections.read_one(|conn| {
             let mut statement = conn.prepare_cached(
-                "SELECT sha256, cluster_id, hash, whole, model FROM photos WHERE id IN (
+                "SELECT cluster_id, hash, whole, model FROM photos WHERE id IN (
                     SELECT photo_id FROM photo_hash_parts
                     WHERE (part, bytes) IN (VALUES (0, ?1), (1, ?2), (2, ?3), (3, ?4), (4, ?5),
                         (5, ?6), (6, ?7), (7, ?8)))
@@ -40,15 +40,27 @@ impl Store {
                 ],
                 |row| {
                     Ok(NearPhoto {
-                        sha256: FileDigest(row.get(0)?),
-                        cluster: PhotoId(row.get(1)?),
-                        hash: row.get(2)?,
-                        whole: row.get(3)?,
-                        model: ModelId(row.get(4)?),
+                        cluster: PhotoId(row.get(0)?),
+                        hash: row.get(1)?,
+                        whole: row.get(2)?,
+                        model: ModelId(row.get(3)?),
                     })
                 },
             )?;
             Ok(near.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The cluster of the photo with this digest; `None` when it was not seen.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn cluster_of_photo(&self, sha256: &FileDigest) -> Result<Option<PhotoId>, StoreError> {
+        self.connections.read_one(|conn| {
+            Ok(conn
+                .prepare_cached("SELECT cluster_id FROM photos WHERE sha256 = ?1")?
+                .query_row([sha256.0], |row| row.get(0).map(PhotoId))
+                .optional()?)
         })
     }
 

@@ -1,0 +1,159 @@
+//! Findings that were kept: lists of them, one of them, the photo they are about.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::HttpState;
+use super::images::{content_headers, is_known};
+use super::paging::{cursor, cursor_text, malformed, page_length, since};
+use super::problem::{Problem, ProblemKind};
+use super::workers::Lane;
+use crate::domain::{AssetId, FindingId, FindingKind, FindingStatus, PhotoId};
+use crate::store::{Decision, FindingFilter, FindingOrder, FindingRecord};
+
+/// Which findings, in the address.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FindingQuery {
+    status: Option<FindingStatus>,
+    brand: Option<String>,
+    kind: Option<FindingKind>,
+    asset_id: Option<AssetId>,
+    min_probability: Option<f64>,
+    /// Id or name.
+    seller: Option<String>,
+    listing_id: Option<String>,
+    cluster: Option<PhotoId>,
+    since: Option<String>,
+    #[serde(default)]
+    order: FindingOrder,
+    /// `next` of the page before.
+    after: Option<String>,
+    limit: Option<u32>,
+    /// Of an export only.
+    pub(super) format: Option<super::export::ExportFormat>,
+}
+
+impl FindingQuery {
+    /// The filter, without a limit.
+    pub fn filter(self) -> Result<FindingFilter, Problem> {
+        if let Some(p) = self.min_probability.filter(|p| !(0.0..=1.0).contains(p)) {
+            let detail = format!("min_probability is {p}, it must lie within 0 and 1");
+            return Err(malformed(detail));
+        }
+        Ok(FindingFilter {
+            status: self.status,
+            brand: self.brand,
+            kind: self.kind,
+            asset: self.asset_id,
+            min_probability: self.min_probability,
+            seller: self.seller,
+            listing_id: self.listing_id,
+            cluster: self.cluster,
+            since: self.since.as_deref().map(since).transpose()?,
+            order: self.order,
+            after: self.after.as_deref().map(cursor).transpose()?,
+            limit: None,
+        })
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct FindingPage {
+    findings: Vec<FindingRecord>,
+    /// What to ask for as `after`; `null` on the last page.
+    next: Option<String>,
+}
+
+/// `GET /v1/findings`: a page of those that pass the filters, in the order asked for.
+pub(super) async fn list(
+    State(state): State<Arc<HttpState>>,
+    Query(query): Query<FindingQuery>,
+) -> Result<Json<FindingPage>, Problem> {
+    if query.format.is_some() {
+        return Err(malformed("format belongs to /v1/findings/export"));
+    }
+    let limit = page_length(query.limit)?;
+    let mut filter = query.filter()?;
+    // One more than shown tells whether there is a next page.
+    filter.limit = Some(limit + 1);
+    let read = state.workers.run(Lane::Reads, move |engine| {
+        let mut findings = engine.store().findings(&filter)?;
+        let has_more = findings.len() > limit as usize;
+        findings.truncate(limit as usize);
+        let last = findings.last().filter(|_| has_more);
+        Ok(FindingPage {
+            next: last.map(|last| cursor_text(filter.order, last)),
+            findings,
+        })
+    });
+    read.await.map(Json)
+}
+
+/// A finding with everything that was said of it.
+#[derive(Serialize)]
+pub(super) struct FindingDetail {
+    #[serde(flatten)]
+    finding: FindingRecord,
+    /// Oldest first.
+    decisions: Vec<Decision>,
+}
+
+/// `GET /v1/findings/{id}`.
+pub(super) async fn show(
+    State(state): State<Arc<HttpState>>,
+    Path(id): Path<String>,
+) -> Result<Json<FindingDetail>, Problem> {
+    let id = finding_id(&id)?;
+    let read = state.workers.run(Lane::Reads, move |engine| {
+        Ok(FindingDetail {
+            finding: engine.store().finding(id)?,
+            decisions: engine.store().decisions_of(id)?,
+        })
+    });
+    read.await.map(Json)
+}
+
+/// `GET /v1/findings/{id}/photo`: the file, as it came, if it was kept.
+pub(super) async fn photo(
+    State(state): State<Arc<HttpState>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = finding_id(&id)?;
+    let read = state.workers.run(Lane::Reads, move |engine| {
+        let sha256 = engine.store().finding(id)?.photo.sha256;
+        let bytes = engine.store().finding_photo(id)?;
+        let bytes = bytes.ok_or_else(|| {
+            let detail = format!("the photo of finding {} was not kept", id.0);
+            Problem::new(ProblemKind::NotFound, detail)
+        })?;
+        Ok((format!("\"{sha256}\""), bytes))
+    });
+    let (tag, bytes) = read.await?;
+    let mut response = if is_known(&headers, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        (content_headers(&bytes), bytes).into_response()
+    };
+    let headers = response.headers_mut();
+    let tag = HeaderValue::from_str(&tag).expect("hexadecimal digits are a header value");
+    headers.insert(header::ETAG, tag);
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
+    Ok(response)
+}
+
+/// The id in an address; what is no id names no finding.
+pub(super) fn finding_id(text: &str) -> Result<FindingId, Problem> {
+    let id = text.parse().ok().filter(|&id: &i64| id > 0);
+    id.map(FindingId)
+        .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("no finding has id {text:?}")))
+}

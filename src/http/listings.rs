@@ -1,0 +1,72 @@
+//! Listings that were kept.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::HttpState;
+use super::paging::page_length;
+use super::problem::Problem;
+use super::workers::Lane;
+use crate::store::ListingRecord;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListingQuery {
+    /// `next` of the page before.
+    after: Option<i64>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ListingPage {
+    listings: Vec<ListingRecord>,
+    /// What to ask for as `after`; `null` on the last page.
+    next: Option<i64>,
+}
+
+/// `GET /v1/listings`: a page of those whose fields were kept, the last one kept first.
+pub(super) async fn list(
+    State(state): State<Arc<HttpState>>,
+    Query(query): Query<ListingQuery>,
+) -> Result<Json<ListingPage>, Problem> {
+    let limit = page_length(query.limit)?;
+    let read = state.workers.run(Lane::Reads, move |engine| {
+        // One more than shown tells whether there is a next page.
+        let mut found = engine.store().listings(query.after, limit + 1)?;
+        let has_more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let last = found.last().filter(|_| has_more);
+        Ok(ListingPage {
+            next: last.map(|(place, _)| *place),
+            listings: found.into_iter().map(|(_, listing)| listing).collect(),
+        })
+    });
+    read.await.map(Json)
+}
+
+/// `GET /v1/listings/{listing_id}`.
+pub(super) async fn show(
+    State(state): State<Arc<HttpState>>,
+    Path(listing_id): Path<String>,
+) -> Result<Json<ListingRecord>, Problem> {
+    let read = state.workers.run(Lane::Reads, move |engine| {
+        Ok(engine.store().listing(&listing_id)?)
+    });
+    read.await.map(Json)
+}
+
+/// `DELETE /v1/listings/{listing_id}`: forgets it, its seller, its photos, and the findings that
+/// nobody has decided on.
+pub(super) async fn remove(
+    State(state): State<Arc<HttpState>>,
+    Path(listing_id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let write = state.workers.run(Lane::Writes, move |engine| {
+        Ok(engine.store().remove_listing(&listing_id)?)
+    });
+    write.await.map(|()| StatusCode::NO_CONTENT)
+}

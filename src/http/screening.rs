@@ -1,0 +1,166 @@
+//! `POST /v1/screen`: should this listing go live?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Query, Request, State};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::HttpState;
+use super::paging::malformed;
+use super::problem::{Problem, ProblemKind};
+use super::uploads::{
+    FormFields, JsonPicture, MAX_FIELDS_BYTES, Sent, Upload, decode_all, invalid, parse_json,
+    receive,
+};
+use super::workers::Lane;
+use crate::domain::{Keep, Keeping, Listing, Seller};
+use crate::engine::{ScreenPhoto, ScreenRequest, Screened};
+
+const FIELDS: FormFields = FormFields {
+    file: "photo",
+    texts: &["listing"],
+};
+/// Longest id of a listing, characters.
+const MAX_ID_CHARS: usize = 500;
+/// Longest time for which anything is kept.
+const MAX_DAYS: u32 = 3650;
+
+/// What is kept, and for how long, in the address.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeepingQuery {
+    keep: Option<Keep>,
+    keep_days: Option<u32>,
+    /// Milliseconds until an answer is needed; without it, until all is checked.
+    budget_ms: Option<u64>,
+}
+
+/// Checks what a client asks to be kept.
+pub(super) fn keeping(keep: Option<Keep>, days: Option<u32>) -> Result<Keeping, Problem> {
+    let defaults = Keeping::default();
+    let days = days.unwrap_or(defaults.days);
+    if !(1..=MAX_DAYS).contains(&days) {
+        return Err(malformed(format!(
+            "keep_days is {days}, it must lie within 1 and {MAX_DAYS}"
+        )));
+    }
+    let keep = keep.unwrap_or(defaults.keep);
+    Ok(Keeping { keep, days })
+}
+
+/// The decision on a listing, within `budget_ms`. What is unchecked then is named, and checked in the
+/// background.
+pub(super) async fn screen(
+    State(state): State<Arc<HttpState>>,
+    Query(query): Query<KeepingQuery>,
+    request: Request,
+) -> Result<Json<Screened>, Problem> {
+    let keeping = keeping(query.keep, query.keep_days)?;
+    let budget = query.budget_ms.map(Duration::from_millis);
+    let sent = receive(request, &FIELDS).await?;
+    let engine = state.workers.engine();
+    // The photos are worked on elsewhere; this place only waits, but bounds how many do.
+    let wait = state.workers.run(Lane::Pictures, move |_| {
+        let (listing, photos) = read_listing(sent)?;
+        check(&listing, keeping, photos.len())?;
+        let photos = photos.into_iter().map(|upload| ScreenPhoto {
+            name: upload.name,
+            bytes: Ok(upload.bytes),
+        });
+        let running = engine.start_screening(ScreenRequest {
+            listing,
+            photos: photos.collect(),
+            keeping,
+        })?;
+        Ok(running.answer(budget)?)
+    });
+    wait.await.map(Json)
+}
+
+fn read_listing(sent: Sent) -> Result<(Listing, Vec<Upload>), Problem> {
+    let (mut fields, photos) = match sent {
+        Sent::Form(mut form) => {
+            let text = form.texts.remove("listing").ok_or_else(|| {
+                invalid("the form has no field \"listing\" with the listing as JSON")
+            })?;
+            let mut fields: Map<String, Value> = parse_json(text.as_bytes())?;
+            fields.remove("photos");
+            (fields, form.files)
+        }
+        Sent::Json(text) => {
+            let mut fields: Map<String, Value> = parse_json(&text)?;
+            let photos = fields.remove("photos").unwrap_or_default();
+            (fields, decode_all(pictures(photos)?)?)
+        }
+        Sent::Raw(_) => {
+            return Err(Problem::new(
+                ProblemKind::UnsupportedMediaType,
+                "a bare picture is no listing: send multipart/form-data or application/json",
+            ));
+        }
+    };
+    let listing_id = match fields.remove("listing_id") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(id)) => id.trim().to_owned(),
+        Some(Value::Number(id)) => id.to_string(),
+        Some(_) => return Err(invalid("listing_id must be a text or a number")),
+    };
+    let seller = match fields.remove("seller") {
+        None | Some(Value::Null) => None,
+        Some(seller) => Some(
+            Seller::deserialize_lenient(&seller)
+                .map_err(|error| invalid(format!("seller: {error}")))?,
+        ),
+    };
+    let listing = Listing {
+        listing_id,
+        photos: photos.iter().map(|photo| photo.name.clone()).collect(),
+        seller,
+        other: fields,
+    };
+    Ok((listing, photos))
+}
+
+/// Each photo an object with `base64` or `url`, or a text: a `data:` URL or another one.
+fn pictures(photos: Value) -> Result<Vec<JsonPicture>, Problem> {
+    let photos: Vec<Value> = match photos {
+        Value::Array(photos) => photos,
+        Value::Null => Vec::new(),
+        _ => return Err(invalid("photos must be a list")),
+    };
+    let picture = |photo| match photo {
+        Value::String(text) if text.starts_with("data:") => Ok(JsonPicture::new(Some(text), None)),
+        Value::String(url) => Ok(JsonPicture::new(None, Some(url))),
+        other => serde_json::from_value(other).map_err(|error| invalid(format!("photos: {error}"))),
+    };
+    photos.into_iter().map(picture).collect()
+}
+
+fn check(listing: &Listing, keeping: Keeping, n_photos: usize) -> Result<(), Problem> {
+    if n_photos == 0 {
+        return Err(invalid(
+            "the listing has no photos: there is nothing to check",
+        ));
+    }
+    let n_chars = listing.listing_id.chars().count();
+    if n_chars > MAX_ID_CHARS {
+        return Err(invalid(format!(
+            "listing_id has {n_chars} characters, at most {MAX_ID_CHARS} are kept"
+        )));
+    }
+    if keeping.keep >= Keep::Listing && n_chars == 0 {
+        return Err(invalid(
+            "a listing without listing_id cannot be kept: nobody would find it again",
+        ));
+    }
+    let n_bytes = serde_json::to_vec(listing).map_or(0, |text| text.len());
+    if n_bytes > MAX_FIELDS_BYTES {
+        return Err(invalid(format!(
+            "the listing's fields take {n_bytes} bytes, at most {MAX_FIELDS_BYTES} are taken"
+        )));
+    }
+    Ok(())
+}
