@@ -29,6 +29,7 @@ mod export;
 mod findings;
 mod guard;
 mod health;
+mod idempotency;
 mod images;
 mod limits;
 mod linger;
@@ -68,6 +69,7 @@ pub struct HttpState {
     limits: ServeLimits,
     /// One for each request in progress.
     places: Arc<Semaphore>,
+    keys_in_use: idempotency::KeysInUse,
 }
 
 impl HttpState {
@@ -77,6 +79,7 @@ impl HttpState {
             workers: Workers::new(engine),
             places: Arc::new(Semaphore::new(limits.max_requests)),
             limits,
+            keys_in_use: idempotency::KeysInUse::default(),
         }
     }
 }
@@ -119,6 +122,7 @@ fn api(state: &Arc<HttpState>) -> Router<Arc<HttpState>> {
             get(images::file).delete(images::remove),
         )
         .merge(cases())
+        .route_layer(from_fn_with_state(Arc::clone(state), idempotency::remember))
         .route_layer(
             ServiceBuilder::new()
                 .layer(from_fn_with_state(Arc::clone(state), admission::admit))

@@ -329,3 +329,29 @@ fn doctor_finds_nothing_wrong_with_a_fresh_home_and_a_damaged_one_wanting() {
         ran.stdout()
     );
 }
+
+#[test]
+fn a_listing_is_screened_and_kept_as_asked() {
+    let program = Program::new();
+    program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
+    let folder = program.path("listings");
+    fs::create_dir(&folder).expect("a folder");
+    fs::copy(COPY, folder.join("copy.jpg")).expect("a copy");
+    let file = folder.join("listing.json");
+    let write = |text: &str| fs::write(&file, text).expect("a file");
+    let path = file.to_str().expect("UTF-8");
+    write(r#"{"listing_id":7,"photos":["copy.jpg"],"seller":{"id":9},"colour":"red"}"#);
+    let screened = program.done(&["screen", path, "--json"]).json();
+    assert_eq!(screened["decision"], "block", "{screened}");
+    assert_eq!(screened["listing"]["colour"], "red");
+    assert_eq!(screened["photos"][0]["findings"][0]["brand"], "Oatly");
+    // In no time nothing is checked, but it is checked all the same.
+    let hurried = program.done(&["screen", path, "--budget-ms", "0"]).stdout();
+    assert!(hurried.starts_with("review"), "{hurried}");
+    write(r#"{"photos":["copy.jpg","none.jpg"]}"#);
+    let partly = program.run(&["screen", path]);
+    assert_eq!(partly.code(), 1);
+    assert!(partly.stdout().contains("none.jpg"), "{}", partly.stdout());
+    write("[]");
+    assert_eq!(program.run(&["screen", path]).code(), 2);
+}

@@ -580,3 +580,58 @@ async fn an_asset_is_changed_only_at_the_version_that_was_read() {
         StatusCode::PRECONDITION_FAILED
     );
 }
+
+#[tokio::test]
+async fn a_request_that_comes_again_is_answered_as_before_and_does_nothing() {
+    let service = Service::new();
+    let send = |key: &str, path: &str, body: &Value| {
+        let mut request = json_to("POST", path, body);
+        let key = key.parse().expect("a header");
+        request.headers_mut().insert("idempotency-key", key);
+        service.call(request)
+    };
+    let star = asset("Acme", "Star", &[&picture(STAR)]);
+    let first = send("k1", "/v1/assets", &star).await;
+    assert_eq!(
+        (first.status, first.header("idempotency-replayed")),
+        (StatusCode::CREATED, "")
+    );
+    let again = send("k1", "/v1/assets", &star).await;
+    assert_eq!(
+        (again.status, again.header("idempotency-replayed")),
+        (StatusCode::CREATED, "true")
+    );
+    assert_eq!(
+        (again.body, again.headers.get("location")),
+        (first.body, first.headers.get("location"))
+    );
+    let other = send(
+        "k1",
+        "/v1/assets",
+        &asset("Luna", "Moon", &[&picture(MOON)]),
+    )
+    .await;
+    assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        service.get("/v1/assets").await.json()["assets"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+
+    let listing = listing("L1", &[&picture(STAR)]);
+    let screened = send("k2", "/v1/screen", &listing).await.json();
+    service.delete("/v1/assets/1").await;
+    assert_eq!(send("k2", "/v1/screen", &listing).await.json(), screened);
+    // What failed may be tried again.
+    let bad = send("k3", "/v1/screen", &json!({})).await;
+    assert_eq!(bad.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        send("k3", "/v1/screen", &listing).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        send("", "/v1/screen", &listing).await.status,
+        StatusCode::BAD_REQUEST
+    );
+}
