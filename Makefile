@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-python calibrate clean
+.PHONY: help setup build demo test test-console check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-python calibrate clean
 
 CARGO ?= cargo
 
@@ -20,6 +20,11 @@ demo: build ## register the fixtures' assets and catch them in the fixtures' lis
 
 test: check ## every check and every test
 	$(CARGO) test --locked --test it
+	@$(MAKE) --no-print-directory test-console
+
+test-console: setup ## the console in headless Chromium; screenshots in target/screenshots/
+	$(CARGO) build --locked
+	@scripts/test_console.sh
 
 check: setup fmt clippy unit doc ## the fast loop: format, lints, unit tests, documentation
 

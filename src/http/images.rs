@@ -85,7 +85,11 @@ pub(super) async fn remove(
 }
 
 /// The picture, if it is this asset's.
-fn picture_of(engine: &Engine, id: AssetId, picture: PictureId) -> Result<Picture, Problem> {
+pub(super) fn picture_of(
+    engine: &Engine,
+    id: AssetId,
+    picture: PictureId,
+) -> Result<Picture, Problem> {
     let known = engine.store().picture(picture)?;
     if known.asset_id == id {
         return Ok(known);
@@ -96,12 +100,14 @@ fn picture_of(engine: &Engine, id: AssetId, picture: PictureId) -> Result<Pictur
     ))
 }
 
-fn picture_id(text: &str) -> Result<PictureId, Problem> {
+/// The id in an address; what is no id names no picture.
+pub(super) fn picture_id(text: &str) -> Result<PictureId, Problem> {
     let id = text.parse().ok().filter(|&id: &i64| id > 0);
     id.map(PictureId)
         .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("no picture has id {text:?}")))
 }
 
+/// Whether the client has the version under `tag` already.
 pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let known = headers.get_all(header::IF_NONE_MATCH).iter();
     known

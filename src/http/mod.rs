@@ -20,9 +20,12 @@
 //! | `/v1/listings` | `GET` |
 //! | `/v1/listings/{listing_id}` | `GET`, `DELETE` |
 //! | `/healthz`, `/readyz` | `GET` |
+//!
+//! The pages of the console are listed in `console/mod.rs`.
 
 mod admission;
 mod assets;
+mod console;
 mod decisions;
 mod etags;
 mod export;
@@ -49,6 +52,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
@@ -88,10 +92,17 @@ impl HttpState {
 pub fn router(state: HttpState) -> Router {
     let state = Arc::new(state);
     Router::new()
-        .merge(api(&state))
+        .merge(within_limits(
+            api().route_layer(from_fn_with_state(
+                Arc::clone(&state),
+                idempotency::remember,
+            )),
+            &state,
+        ))
+        .merge(pages(&state))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .fallback(unknown_address)
+        .fallback(unknown_address.layer(from_fn(console::errors_as_pages)))
         .layer(
             ServiceBuilder::new()
                 .layer(from_fn(track::track))
@@ -102,7 +113,12 @@ pub fn router(state: HttpState) -> Router {
         .with_state(state)
 }
 
-fn api(state: &Arc<HttpState>) -> Router<Arc<HttpState>> {
+/// The console, whose errors are pages too.
+fn pages(state: &Arc<HttpState>) -> Router<Arc<HttpState>> {
+    within_limits(console::routes(), state).route_layer(from_fn(console::errors_as_pages))
+}
+
+fn api() -> Router<Arc<HttpState>> {
     Router::new()
         .route("/v1/match", post(matching::match_photos))
         .route("/v1/brands", get(assets::brands))
@@ -122,15 +138,18 @@ fn api(state: &Arc<HttpState>) -> Router<Arc<HttpState>> {
             get(images::file).delete(images::remove),
         )
         .merge(cases())
-        .route_layer(from_fn_with_state(Arc::clone(state), idempotency::remember))
-        .route_layer(
-            ServiceBuilder::new()
-                .layer(from_fn_with_state(Arc::clone(state), admission::admit))
-                .layer(from_fn_with_state(Arc::clone(state), admission::limit_time))
-                // axum's own limit knows less: it ignores a Content-Length that is too large.
-                .layer(DefaultBodyLimit::disable())
-                .layer(RequestBodyLimitLayer::new(state.limits.max_body_bytes)),
-        )
+}
+
+/// `routes` with what every request to them has to pass.
+fn within_limits(routes: Router<Arc<HttpState>>, state: &Arc<HttpState>) -> Router<Arc<HttpState>> {
+    routes.route_layer(
+        ServiceBuilder::new()
+            .layer(from_fn_with_state(Arc::clone(state), admission::admit))
+            .layer(from_fn_with_state(Arc::clone(state), admission::limit_time))
+            // axum's own limit knows less: it ignores a Content-Length that is too large.
+            .layer(DefaultBodyLimit::disable())
+            .layer(RequestBodyLimitLayer::new(state.limits.max_body_bytes)),
+    )
 }
 
 fn cases() -> Router<Arc<HttpState>> {

@@ -184,6 +184,11 @@ impl Problem {
         }
     }
 
+    /// What kind of error it is, in words.
+    pub fn title(&self) -> &'static str {
+        self.kind.facts().2
+    }
+
     /// A bare status with the text that came with it.
     pub fn of_status(status: StatusCode, text: &str) -> Self {
         let kind = ProblemKind::of_status(status);

@@ -33,9 +33,9 @@ const PICTURE_FIELDS: FormFields = FormFields {
 /// What became of a registration.
 #[derive(Serialize)]
 pub(super) struct RegisteredAnswer {
-    asset: Asset,
+    pub asset: Asset,
     #[serde(flatten)]
-    registered: Registered,
+    pub registered: Registered,
 }
 
 impl IntoResponse for RegisteredAnswer {
@@ -134,7 +134,8 @@ fn read_pictures(sent: Sent) -> Result<Vec<Upload>, Problem> {
     }
 }
 
-fn take_in(
+/// Registers `pictures` under `draft`, all of them or nothing.
+pub(super) fn take_in(
     engine: &Engine,
     draft: AssetDraft,
     pictures: Vec<Upload>,

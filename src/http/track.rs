@@ -20,9 +20,18 @@ const MAX_ID_CHARS: usize = 64;
 /// Longest explanation of a library's error that is passed on.
 const MAX_TEXT_BYTES: usize = 1024;
 
+/// The request's id, for handlers that show it.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub String);
+
+/// Marks an error that has been shown as a page already, with what is to be logged of it.
+#[derive(Debug, Clone)]
+pub(super) struct Shown(pub Option<String>);
+
 /// The outermost layer.
-pub(super) async fn track(request: Request, next: Next) -> Response {
+pub(super) async fn track(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let span = info_span!(
         "request",
         id = %id,
@@ -82,20 +91,27 @@ async fn with_problem_body(mut response: Response, id: &str) -> (Response, Optio
     if !status.is_client_error() && !status.is_server_error() {
         return (response, None);
     }
-    let problem = match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => problem,
-        None => {
-            let body = std::mem::take(response.body_mut());
-            let text = to_bytes(body, MAX_TEXT_BYTES).await.unwrap_or_default();
-            Problem::of_status(status, &String::from_utf8_lossy(&text))
-        }
-    };
+    if let Some(Shown(cause)) = response.extensions_mut().remove() {
+        return (response, cause);
+    }
+    let (problem, mut response) = problem_of(response).await;
     let mut rendered = problem.render(id);
     // A library's 405 lists the methods that would do.
     if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
         rendered.headers_mut().insert(header::ALLOW, allow);
     }
     (rendered, problem.cause)
+}
+
+/// What an answer that is an error says, whether a handler's or a library's, and what is left of it.
+pub(super) async fn problem_of(mut response: Response) -> (Problem, Response) {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        return (problem, response);
+    }
+    let body = std::mem::take(response.body_mut());
+    let text = to_bytes(body, MAX_TEXT_BYTES).await.unwrap_or_default();
+    let problem = Problem::of_status(response.status(), &String::from_utf8_lossy(&text));
+    (problem, response)
 }
 
 fn add_headers(headers: &mut HeaderMap, id: &str) {

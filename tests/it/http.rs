@@ -2,6 +2,7 @@
 
 mod assets;
 mod cases;
+mod console;
 mod errors;
 mod matching;
 mod server;

@@ -3,7 +3,7 @@
 use super::transform::Point;
 
 /// Signed area; positive when the corners go clockwise on a screen (y down).
-pub(super) fn area(corners: &[Point]) -> f64 {
+pub fn area(corners: &[Point]) -> f64 {
     let n = corners.len();
     (0..n)
         .map(|i| cross(corners[i], corners[(i + 1) % n]))

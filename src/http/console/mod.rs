@@ -1,0 +1,54 @@
+//! The console: pages for people, made on the server from the same engine that answers `/v1`.
+//!
+//! Every page works as plain HTML with forms; one script (`files/console.js`) adds dropping, pasting,
+//! overlays and keys. Nothing is loaded from elsewhere, nothing is inline: the policy in [`page`] says
+//! so to the browser. Handlers read their form, hand the work to the same lanes as `/v1`, and fill a
+//! template; nothing here decides what matches.
+//!
+//! | page | methods |
+//! |---|---|
+//! | `/` | `GET` |
+//! | `/try` | `GET`, `POST` |
+//! | `/assets` | `GET`, `POST` |
+//! | `/assets/{id}` | `GET` |
+//! | `/assets/{id}/enable`, `disable`, `remove` | `POST` |
+//! | `/assets/{id}/pictures` | `POST` |
+//! | `/assets/{id}/pictures/{picture}/remove` | `POST` |
+//! | `/pictures/{picture}/{size}` | `GET` |
+//! | `/console/{file}` | `GET` |
+
+mod assets;
+mod card;
+mod files;
+mod overview;
+mod page;
+mod phrases;
+mod pictures;
+mod registering;
+mod trying;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::HttpState;
+
+pub(super) use page::errors_as_pages;
+
+/// All pages, without limits.
+pub(super) fn routes() -> Router<Arc<HttpState>> {
+    Router::new()
+        .route("/", get(overview::show))
+        .route("/try", get(trying::ask).post(trying::answer))
+        .route("/assets", get(assets::list).post(registering::register))
+        .route("/assets/{id}", get(assets::show))
+        .route("/assets/{id}/{change}", post(assets::change))
+        .route("/assets/{id}/pictures", post(registering::add_pictures))
+        .route(
+            "/assets/{id}/pictures/{picture}/remove",
+            post(pictures::remove),
+        )
+        .route("/pictures/{picture}/{size}", get(pictures::scaled))
+        .route("/console/{file}", get(files::file))
+}

@@ -1,0 +1,217 @@
+//! `/try`: what does this photo show, and why; for what it does not show, why not.
+//!
+//! Nothing is kept: the photo comes with the request and goes back in the page.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Request, State};
+
+use super::super::HttpState;
+use super::super::problem::Problem;
+use super::super::uploads::{FormFields, Sent, Upload, invalid, receive};
+use super::super::workers::Lane;
+use super::card::{Card, PhotoView, data_uri};
+use super::page::{Page, Shell};
+use super::phrases::{counted, why_not};
+use super::pictures::jpeg;
+use crate::domain::{Finding, PhotoVerdict, PictureId, Seller, Verdict};
+use crate::engine::{Engine, Examination, Judged};
+use crate::report::{kind_words, percent};
+
+const FIELDS: FormFields = FormFields {
+    file: "photo",
+    texts: &["seller"],
+};
+/// Largest side of the photo on the page.
+const PHOTO_SIDE_PX: u32 = 1280;
+/// Candidates listed that were not found.
+const MAX_NEAR: usize = 6;
+/// Findings shown in full; a photo has rarely more.
+const MAX_CARDS: usize = 12;
+
+#[derive(Template)]
+#[template(path = "try.html")]
+struct TryPage {
+    shell: Shell,
+    n_assets: usize,
+    seller: String,
+    answer: Option<Answer>,
+}
+
+/// What is said of one photo.
+struct Answer {
+    photo: PhotoView,
+    name: String,
+    class: &'static str,
+    headline: String,
+    /// What the verdict means.
+    meaning: String,
+    /// How long it took, and what it was compared with.
+    facts: String,
+    cards: Vec<Card>,
+    /// Most probable of what was not found, in full; only when nothing was found.
+    nearest: Option<Card>,
+    near: Vec<Near>,
+}
+
+/// A registered thing that came near and was not found.
+struct Near {
+    asset_id: i64,
+    picture: PictureId,
+    brand: String,
+    asset: String,
+    /// Probability and kind.
+    odds: String,
+    why_not: Vec<String>,
+}
+
+/// `GET /try`: the empty form.
+pub(super) async fn ask(State(state): State<Arc<HttpState>>) -> Result<Page, Problem> {
+    let count = state.workers.run(Lane::Reads, |engine| {
+        Ok(engine.with_registry(|registry| registry.n_assets())?)
+    });
+    Page::of(&TryPage {
+        shell: Shell::new("try", "Try a photo"),
+        n_assets: count.await?,
+        seller: String::new(),
+        answer: None,
+    })
+}
+
+/// `POST /try`: the photo with what was found in it.
+pub(super) async fn answer(
+    State(state): State<Arc<HttpState>>,
+    request: Request,
+) -> Result<Page, Problem> {
+    let Sent::Form(mut form) = receive(request, &FIELDS).await? else {
+        return Err(invalid("the page's form sends multipart/form-data"));
+    };
+    let seller = form.texts.remove("seller").unwrap_or_default();
+    form.files.retain(|file| !file.bytes.is_empty());
+    let Some(photo) = form.files.into_iter().next() else {
+        return Err(invalid("no photo was chosen: drop one on the page"));
+    };
+    let work = state.workers.run(Lane::Pictures, move |engine| {
+        try_page(engine, photo, seller)
+    });
+    Page::of(&work.await?)
+}
+
+fn try_page(engine: &Engine, photo: Upload, seller: String) -> Result<TryPage, Problem> {
+    let sold_by = (!seller.trim().is_empty()).then(|| Seller {
+        id: Some(seller.trim().to_owned()),
+        ..Seller::default()
+    });
+    let examined = engine
+        .examine(&photo.bytes, sold_by.as_ref())
+        .map_err(|error| Problem::from(error).about(&photo.name))?;
+    let n_assets = engine.with_registry(|registry| registry.n_assets())?;
+    Ok(TryPage {
+        shell: Shell::new("try", "Try a photo"),
+        n_assets,
+        seller,
+        answer: Some(answer_of(engine, &examined, photo.name, n_assets)?),
+    })
+}
+
+fn answer_of(
+    engine: &Engine,
+    examined: &Examination,
+    name: String,
+    n_assets: usize,
+) -> Result<Answer, Problem> {
+    let policy = &engine.settings().policy;
+    let verdict = examined.verdict(policy);
+    let pixels = &examined.photo.pixels;
+    let card = |n: usize, finding: &Finding| Card::new(engine, examined, finding, n);
+    let cards = verdict
+        .findings
+        .iter()
+        .take(MAX_CARDS)
+        .enumerate()
+        .map(|(i, finding)| card(i + 1, finding))
+        .collect::<Result<Vec<_>, _>>()?;
+    let nearest = match examined.judgement.judged.first() {
+        Some(judged) if cards.is_empty() => Some(card(1, &judged.finding)?),
+        _ => None,
+    };
+    Ok(Answer {
+        photo: PhotoView {
+            uri: data_uri(&jpeg(pixels, PHOTO_SIDE_PX)?),
+            size: [pixels.width(), pixels.height()],
+        },
+        name,
+        class: class_of(verdict.verdict),
+        headline: headline(&verdict),
+        meaning: meaning(&verdict, policy.review_at()),
+        facts: format!(
+            "Compared with {} in {:.1} s.",
+            counted(n_assets, "asset", "assets"),
+            verdict.timings_ms.total() / 1e3
+        ),
+        near: near(examined, &verdict, nearest.is_some()),
+        cards,
+        nearest,
+    })
+}
+
+fn class_of(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Clear => "clear",
+        Verdict::Review => "review",
+        Verdict::Flagged => "flagged",
+    }
+}
+
+fn headline(verdict: &PhotoVerdict) -> String {
+    let n = verdict.findings.len();
+    match verdict.verdict {
+        Verdict::Clear if n > 0 => "Clear: the seller is authorised".to_owned(),
+        Verdict::Clear => "Clear: nothing registered was found".to_owned(),
+        Verdict::Review => format!("Review: {}", counted(n, "finding", "findings")),
+        Verdict::Flagged => format!("Flagged: {}", counted(n, "finding", "findings")),
+    }
+}
+
+fn meaning(verdict: &PhotoVerdict, review_at: f64) -> String {
+    match verdict.verdict {
+        Verdict::Clear if verdict.findings.is_empty() => format!(
+            "No asset reaches {}, from where a person should look.",
+            percent(review_at)
+        ),
+        Verdict::Clear => "What is shown may be sold by this seller.".to_owned(),
+        Verdict::Review => "Probable enough that a person should look.".to_owned(),
+        Verdict::Flagged => "Probable enough to act on.".to_owned(),
+    }
+}
+
+/// The most probable candidates that are not shown in full.
+fn near(examined: &Examination, verdict: &PhotoVerdict, skips_first: bool) -> Vec<Near> {
+    let is_shown = |judged: &&Judged| {
+        let asset = judged.finding.asset_id;
+        verdict.findings.iter().any(|f| f.asset_id == asset)
+    };
+    let judged = examined.judgement.judged.iter();
+    judged
+        .filter(|judged| !is_shown(judged))
+        .skip(usize::from(skips_first))
+        .take(MAX_NEAR)
+        .filter_map(|judged| {
+            let finding = &judged.finding;
+            let verified = examined.verified(finding.asset_id)?;
+            Some(Near {
+                asset_id: finding.asset_id.0,
+                picture: verified.candidate.picture_id,
+                brand: finding.brand.clone(),
+                asset: finding.asset.clone(),
+                odds: format!(
+                    "{} {}",
+                    percent(finding.probability),
+                    kind_words(finding.kind)
+                ),
+                why_not: why_not(verified),
+            })
+        })
+        .collect()
+}
