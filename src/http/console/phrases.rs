@@ -51,7 +51,7 @@ pub(super) fn lie(alignment: &Alignment, photo_size: [u32; 2]) -> String {
 }
 
 fn share_words(share: f64) -> String {
-    if share < 0.01 {
+    if share > 0.0 && share < 0.01 {
         "less than 1 %".to_owned()
     } else {
         format!("{:.0} %", 100.0 * share)
