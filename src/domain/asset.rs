@@ -6,6 +6,7 @@ use std::str::FromStr;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// What is wrong with a value that came from outside.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -44,12 +45,16 @@ pub enum DomainError {
 }
 
 /// Database identity of a brand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
 pub struct BrandId(pub i64);
 
 /// Database identity of an asset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
 pub struct AssetId(pub i64);
 
@@ -60,12 +65,16 @@ impl fmt::Display for AssetId {
 }
 
 /// Database identity of one reference picture of an asset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(transparent)]
 pub struct PictureId(pub i64);
 
 /// What was registered: a mark, a product, or its packaging.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum AssetKind {
     /// A mark: symbol, word mark, or both.
@@ -109,7 +118,7 @@ impl FromStr for AssetKind {
 }
 
 /// An owner of marks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Brand {
     /// Database identity.
     pub id: BrandId,
@@ -120,7 +129,7 @@ pub struct Brand {
 }
 
 /// What a caller says about an asset when registering it; everything but brand and name is optional.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AssetDraft {
     /// Owner's name.
     pub brand: String,
@@ -238,7 +247,7 @@ pub fn split_list(cell: &str) -> Vec<String> {
 }
 
 /// A registered thing as the registry keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Asset {
     /// Database identity.
     pub id: AssetId,

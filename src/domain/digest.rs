@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// SHA-256 of a file, by which two files are the same. Displayed and serialised as 64 lower-case
 /// hexadecimal digits.
@@ -48,6 +51,18 @@ impl Serialize for FileDigest {
         serializer.collect_str(self)
     }
 }
+
+impl PartialSchema for FileDigest {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^[0-9a-f]{64}$"))
+            .description(Some("SHA-256 of a file, 64 lower-case hexadecimal digits"))
+            .into()
+    }
+}
+
+impl ToSchema for FileDigest {}
 
 impl<'de> Deserialize<'de> for FileDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// Why numbers are not an embedding.
 #[derive(Debug, Error, PartialEq)]
@@ -34,7 +35,7 @@ pub enum EmbeddingError {
 }
 
 /// Names a network and its version, e.g. `lite0-windows@1`; vectors of two models are never compared.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct ModelId(pub String);
 

@@ -3,11 +3,14 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{AssetId, AssetKind, Measurements, Region};
 
 /// How a photo uses something registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 pub enum FindingKind {
     /// An edited copy of the brand's own picture.
     StolenPhoto,
@@ -46,7 +49,9 @@ impl fmt::Display for FindingKind {
 }
 
 /// What should happen with a photo; ordered from harmless to grave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 pub enum Verdict {
     /// Nothing registered was found.
     Clear,
@@ -74,7 +79,7 @@ impl fmt::Display for Verdict {
 }
 
 /// A judged candidate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// The registered thing.
     pub asset_id: AssetId,
@@ -100,7 +105,7 @@ pub struct Finding {
 }
 
 /// Milliseconds spent in each stage of the pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct StageTimings {
     /// Decoding, turning upright, scaling.
     pub prepare: f64,
@@ -122,7 +127,7 @@ impl StageTimings {
 }
 
 /// The answer for one photo.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PhotoVerdict {
     /// What should happen with it.
     pub verdict: Verdict,

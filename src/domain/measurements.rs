@@ -1,10 +1,11 @@
 //! The numbers that verification gives and judgement reads.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Everything measured about one (photo, asset) pair. `None`: the stage did not run or had nothing
 /// to measure, which is not the same as a zero; the judge has a weight for "missing" of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Measurements {
     /// Best cosine of a window of the photo with a reference of the asset, `-1..=1`.

@@ -1,10 +1,11 @@
 //! Where something is in a picture.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// An axis-aligned box in pixels of the upright photo as the seller sent it (before any scaling);
 /// origin at the top left corner.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Region {
     /// Left edge.
     pub x: f32,

@@ -2,6 +2,7 @@
 //! nearly the same photo.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::seen::{quantised, to_bytes};
 use super::{Clock, Engine, EngineError, Judgement, PhotoDescription, PipelineStage};
@@ -14,7 +15,7 @@ use crate::matching::hash::PictureHash;
 use crate::store::{NearestOther, NewFinding, NewPhoto, NewSighting};
 
 /// A finding with where it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CaseFinding {
     /// Its number, to decide on it; `None` when it was not kept.
     pub id: Option<FindingId>,
@@ -38,7 +39,7 @@ impl CaseFinding {
 }
 
 /// The answer for one photo that may be kept.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CasePhoto {
     /// What should happen with it.
     pub verdict: Verdict,

@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::etags::{check_match, tagged};
@@ -17,12 +18,17 @@ use super::workers::Lane;
 use crate::domain::{Asset, AssetId, AssetKind, Brand};
 use crate::store::AssetFilter;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Brands {
     brands: Vec<Brand>,
 }
 
-/// `GET /v1/brands`: all of them, by name.
+/// All brands, by name.
+#[utoipa::path(
+    get, path = "/v1/brands", tag = "registry",
+    responses((status = 200, description = "The brands", body = Brands,
+        example = json!({ "brands": [{ "id": 1, "name": "Acme", "n_assets": 3 }] }))),
+)]
 pub(super) async fn brands(State(state): State<Arc<HttpState>>) -> Result<Json<Brands>, Problem> {
     let read = state.workers.run(Lane::Reads, |engine| {
         Ok(Brands {
@@ -32,8 +38,9 @@ pub(super) async fn brands(State(state): State<Arc<HttpState>>) -> Result<Json<B
     read.await.map(Json)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AssetQuery {
     brand: Option<String>,
     kind: Option<AssetKind>,
@@ -45,14 +52,18 @@ pub(super) struct AssetQuery {
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct AssetPage {
     assets: Vec<Asset>,
     /// What to ask for as `after`; `null` on the last page.
     next: Option<AssetId>,
 }
 
-/// `GET /v1/assets`: a page of those that pass the filters, oldest first.
+/// A page of the assets that pass the filters, oldest first.
+#[utoipa::path(
+    get, path = "/v1/assets", tag = "registry", params(AssetQuery),
+    responses((status = 200, description = "A page", body = AssetPage)),
+)]
 pub(super) async fn list(
     State(state): State<Arc<HttpState>>,
     Query(query): Query<AssetQuery>,
@@ -82,7 +93,12 @@ fn page(mut assets: Vec<Asset>, limit: usize) -> AssetPage {
     }
 }
 
-/// `GET /v1/assets/{id}`, with its version as `ETag`.
+/// One asset, with its version as `ETag`.
+#[utoipa::path(
+    get, path = "/v1/assets/{id}", tag = "registry",
+    params(("id" = i64, Path, minimum = 1, example = 1)),
+    responses((status = 200, description = "The asset", body = Asset, headers(("ETag" = String)))),
+)]
 pub(super) async fn show(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,
@@ -94,14 +110,23 @@ pub(super) async fn show(
     read.await.map(|asset| tagged(&asset))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AssetChange {
     enabled: bool,
 }
 
-/// `PATCH /v1/assets/{id}`: takes it into matching or out of it, at once; with `If-Match` only if it
-/// is still at that version.
+/// Takes an asset into matching or out of it, at once; with `If-Match` only if it is still at that
+/// version.
+#[utoipa::path(
+    patch, path = "/v1/assets/{id}", tag = "registry",
+    params(
+        ("id" = i64, Path, minimum = 1, example = 1),
+        ("If-Match" = Option<String>, Header, description = "ETag of the version that was read"),
+    ),
+    request_body(content = AssetChange, example = json!({ "enabled": false })),
+    responses((status = 200, description = "The asset", body = Asset, headers(("ETag" = String)))),
+)]
 pub(super) async fn change(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,
@@ -119,8 +144,16 @@ pub(super) async fn change(
     write.await.map(|asset| tagged(&asset))
 }
 
-/// `DELETE /v1/assets/{id}`: with its pictures, for good, at once; with `If-Match` only if it is still
-/// at that version.
+/// Removes an asset with its pictures, for good, at once; with `If-Match` only if it is still at that
+/// version.
+#[utoipa::path(
+    delete, path = "/v1/assets/{id}", tag = "registry",
+    params(
+        ("id" = i64, Path, minimum = 1, example = 1),
+        ("If-Match" = Option<String>, Header, description = "ETag of the version that was read"),
+    ),
+    responses((status = 204, description = "It is removed")),
+)]
 pub(super) async fn remove(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,

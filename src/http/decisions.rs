@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, Request, State};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::findings::finding_id;
+use super::openapi::ProblemBody;
 use super::problem::Problem;
 use super::uploads::{invalid, receive_json};
 use super::workers::Lane;
@@ -21,7 +23,7 @@ const MAX_NAME_CHARS: usize = 200;
 /// Who decides, when the client does not say.
 const NOBODY: &str = "anonymous";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DecisionBody {
     decision: Opinion,
@@ -31,8 +33,9 @@ pub(super) struct DecisionBody {
     scope: DecisionScope,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UndoQuery {
     decided_by: Option<String>,
     #[serde(default)]
@@ -40,7 +43,7 @@ pub(super) struct UndoQuery {
 }
 
 /// What a decision changed.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Decided {
     /// The finding as it stands now.
     finding: FindingRecord,
@@ -48,7 +51,18 @@ pub(super) struct Decided {
     changed: Vec<FindingId>,
 }
 
-/// `POST /v1/findings/{id}/decision`.
+/// Says what a person thinks of a finding.
+///
+/// A later decision takes the place of an earlier one. A rejection also spares people the undecided
+/// findings of the same asset on nearly the same photo; `scope: cluster` decides on those too.
+#[utoipa::path(
+    post, path = "/v1/findings/{id}/decision", tag = "findings",
+    params(("id" = i64, Path, minimum = 1, example = 1)),
+    request_body(content = DecisionBody, example = json!({
+        "decision": "rejected", "reason": "a generic star", "decided_by": "ann", "scope": "finding"
+    })),
+    responses((status = 200, description = "What it changed", body = Decided)),
+)]
 pub(super) async fn decide(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,
@@ -69,8 +83,19 @@ pub(super) async fn decide(
     write.await.map(Json)
 }
 
-/// `DELETE /v1/findings/{id}/decision`: takes back the decision that holds; what was said before
-/// holds again, and the history keeps both.
+/// Takes back the decision that holds of a finding.
+///
+/// What was said before holds again, and the history keeps both. `scope=cluster` takes back all that
+/// were made in the same call.
+#[utoipa::path(
+    delete, path = "/v1/findings/{id}/decision", tag = "findings",
+    params(("id" = i64, Path, minimum = 1, example = 1), UndoQuery),
+    responses(
+        (status = 200, description = "What it changed", body = Decided),
+        (status = 409, description = "Nobody has decided on it", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn undo(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
 use super::HttpState;
 use super::findings::FindingQuery;
@@ -25,7 +26,7 @@ use crate::store::{FindingFilter, FindingRecord};
 const PAGE: u32 = 256;
 
 /// How findings are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ExportFormat {
     /// A header and a row for each finding. A text that a spreadsheet could take for a formula gets a
@@ -35,7 +36,17 @@ pub(super) enum ExportFormat {
     Jsonl,
 }
 
-/// `GET /v1/findings/export?format=csv|jsonl`.
+/// All findings that pass the filters, as a file.
+///
+/// A text that a spreadsheet could take for a formula gets a `'` in front. An answer that is cut off is
+/// not whole.
+#[utoipa::path(
+    get, path = "/v1/findings/export", tag = "findings", params(FindingQuery),
+    responses((status = 200, description = "The findings", content(
+        (String = "text/csv", example = "finding_id,status,priority\n1,open,0.931200\n"),
+        (FindingRecord = "application/jsonl"),
+    ))),
+)]
 pub(super) async fn export(
     State(state): State<Arc<HttpState>>,
     Query(query): Query<FindingQuery>,

@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::images::{content_headers, is_known};
@@ -17,8 +18,9 @@ use crate::domain::{AssetId, FindingId, FindingKind, FindingStatus, PhotoId};
 use crate::store::{Decision, FindingFilter, FindingOrder, FindingRecord};
 
 /// Which findings, in the address.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct FindingQuery {
     status: Option<FindingStatus>,
     brand: Option<String>,
@@ -63,14 +65,18 @@ impl FindingQuery {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct FindingPage {
     findings: Vec<FindingRecord>,
     /// What to ask for as `after`; `null` on the last page.
     next: Option<String>,
 }
 
-/// `GET /v1/findings`: a page of those that pass the filters, in the order asked for.
+/// A page of the findings that pass the filters, in the order asked for.
+#[utoipa::path(
+    get, path = "/v1/findings", tag = "findings", params(FindingQuery),
+    responses((status = 200, description = "A page", body = FindingPage)),
+)]
 pub(super) async fn list(
     State(state): State<Arc<HttpState>>,
     Query(query): Query<FindingQuery>,
@@ -96,7 +102,7 @@ pub(super) async fn list(
 }
 
 /// A finding with everything that was said of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct FindingDetail {
     #[serde(flatten)]
     finding: FindingRecord,
@@ -104,7 +110,12 @@ pub(super) struct FindingDetail {
     decisions: Vec<Decision>,
 }
 
-/// `GET /v1/findings/{id}`.
+/// One finding with everything that was said of it.
+#[utoipa::path(
+    get, path = "/v1/findings/{id}", tag = "findings",
+    params(("id" = i64, Path, minimum = 1, example = 1)),
+    responses((status = 200, description = "The finding", body = FindingDetail)),
+)]
 pub(super) async fn show(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,
@@ -119,7 +130,18 @@ pub(super) async fn show(
     read.await.map(Json)
 }
 
-/// `GET /v1/findings/{id}/photo`: the file, as it came, if it was kept.
+/// The photo that a finding is about: the file as it came, if it was kept.
+#[utoipa::path(
+    get, path = "/v1/findings/{id}/photo", tag = "findings",
+    params(
+        ("id" = i64, Path, minimum = 1, example = 1),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of an earlier answer"),
+    ),
+    responses(
+        (status = 200, description = "The file", content_type = "image/*", headers(("ETag" = String))),
+        (status = 304, description = "It is the one of `If-None-Match`"),
+    ),
+)]
 pub(super) async fn photo(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,

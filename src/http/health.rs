@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::HttpState;
 use super::problem::{Problem, ProblemKind};
@@ -17,17 +18,21 @@ use crate::store::AssetFilter;
 /// Longest wait for store and registry; they answer in milliseconds when all is well.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Alive {
     status: &'static str,
 }
 
-/// `GET /healthz`: the process lives.
+/// The process lives.
+#[utoipa::path(
+    get, path = "/healthz", tag = "operation",
+    responses((status = 200, description = "It lives", body = Alive)),
+)]
 pub(super) async fn alive() -> Json<Alive> {
     Json(Alive { status: "alive" })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
     status: &'static str,
     model: String,
@@ -35,8 +40,12 @@ pub(super) struct Ready {
     n_pictures: usize,
 }
 
-/// `GET /readyz`: store and registry answer. Takes no request's place, so that a busy server is not
-/// taken for a dead one.
+/// Store and registry answer. Takes no request's place, so that a busy server is not taken for a dead
+/// one.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operation",
+    responses((status = 200, description = "It can answer", body = Ready)),
+)]
 pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Result<Json<Ready>, Problem> {
     match timeout(READY_TIMEOUT, state.workers.run(Lane::Reads, look)).await {
         Ok(ready) => ready.map(Json),

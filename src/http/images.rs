@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::HttpState;
 use super::assets::asset_id;
@@ -17,12 +18,17 @@ use crate::engine::Engine;
 use crate::imaging::PictureFormat;
 use crate::store::Picture;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Pictures {
     pictures: Vec<Picture>,
 }
 
-/// `GET /v1/assets/{id}/images`: what is known of each, oldest first.
+/// What is known of each picture of an asset, oldest first.
+#[utoipa::path(
+    get, path = "/v1/assets/{id}/images", tag = "registry",
+    params(("id" = i64, Path, minimum = 1, example = 1)),
+    responses((status = 200, description = "The pictures", body = Pictures)),
+)]
 pub(super) async fn list(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,
@@ -38,7 +44,19 @@ pub(super) async fn list(
     read.await.map(Json)
 }
 
-/// `GET /v1/assets/{id}/images/{picture}`: the file, as it was registered.
+/// A picture's file, as it was registered.
+#[utoipa::path(
+    get, path = "/v1/assets/{id}/images/{picture}", tag = "registry",
+    params(
+        ("id" = i64, Path, minimum = 1, example = 1),
+        ("picture" = i64, Path, minimum = 1, example = 1),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of an earlier answer"),
+    ),
+    responses(
+        (status = 200, description = "The file", content_type = "image/*", headers(("ETag" = String))),
+        (status = 304, description = "It is the one of `If-None-Match`"),
+    ),
+)]
 pub(super) async fn file(
     State(state): State<Arc<HttpState>>,
     Path((id, picture)): Path<(String, String)>,
@@ -70,7 +88,15 @@ pub(super) async fn file(
     Ok(response)
 }
 
-/// `DELETE /v1/assets/{id}/images/{picture}`: for good, at once.
+/// Removes a picture, for good, at once.
+#[utoipa::path(
+    delete, path = "/v1/assets/{id}/images/{picture}", tag = "registry",
+    params(
+        ("id" = i64, Path, minimum = 1, example = 1),
+        ("picture" = i64, Path, minimum = 1, example = 1),
+    ),
+    responses((status = 204, description = "It is removed")),
+)]
 pub(super) async fn remove(
     State(state): State<Arc<HttpState>>,
     Path((id, picture)): Path<(String, String)>,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::paging::page_length;
@@ -13,22 +14,27 @@ use super::problem::Problem;
 use super::workers::Lane;
 use crate::store::ListingRecord;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListingQuery {
     /// `next` of the page before.
     after: Option<i64>,
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ListingPage {
     listings: Vec<ListingRecord>,
     /// What to ask for as `after`; `null` on the last page.
     next: Option<i64>,
 }
 
-/// `GET /v1/listings`: a page of those whose fields were kept, the last one kept first.
+/// A page of the listings whose fields were kept, the last one kept first.
+#[utoipa::path(
+    get, path = "/v1/listings", tag = "listings", params(ListingQuery),
+    responses((status = 200, description = "A page", body = ListingPage)),
+)]
 pub(super) async fn list(
     State(state): State<Arc<HttpState>>,
     Query(query): Query<ListingQuery>,
@@ -48,7 +54,12 @@ pub(super) async fn list(
     read.await.map(Json)
 }
 
-/// `GET /v1/listings/{listing_id}`.
+/// One listing, by the marketplace's id.
+#[utoipa::path(
+    get, path = "/v1/listings/{listing_id}", tag = "listings",
+    params(("listing_id" = String, Path, example = "L1")),
+    responses((status = 200, description = "The listing", body = ListingRecord)),
+)]
 pub(super) async fn show(
     State(state): State<Arc<HttpState>>,
     Path(listing_id): Path<String>,
@@ -59,8 +70,12 @@ pub(super) async fn show(
     read.await.map(Json)
 }
 
-/// `DELETE /v1/listings/{listing_id}`: forgets it, its seller, its photos, and the findings that
-/// nobody has decided on.
+/// Forgets a listing, its seller, its photos, and the findings that nobody has decided on.
+#[utoipa::path(
+    delete, path = "/v1/listings/{listing_id}", tag = "listings",
+    params(("listing_id" = String, Path, example = "L1")),
+    responses((status = 204, description = "It is forgotten")),
+)]
 pub(super) async fn remove(
     State(state): State<Arc<HttpState>>,
     Path(listing_id): Path<String>,

@@ -7,8 +7,10 @@ use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
+use super::openapi::{BinaryBody, EXAMPLE_PICTURE, IdempotencyKey, MatchAnswers, PhotoForm};
 use super::problem::Problem;
 use super::screening::keeping;
 use super::uploads::{FormFields, JsonPicture, Sent, Upload, invalid, parse_json, receive};
@@ -22,8 +24,9 @@ const FIELDS: FormFields = FormFields {
 };
 
 /// Who sells and what is kept, in the address.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct MatchQuery {
     seller_id: Option<String>,
     seller_name: Option<String>,
@@ -76,24 +79,38 @@ impl SellerFields {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct MatchBody {
     base64: Option<String>,
     url: Option<String>,
+    #[schema(value_type = Option<Seller>)]
     seller: Option<Value>,
 }
 
 /// The answer for one photo; with numbers to decide on, and earlier decisions, where it was kept.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum MatchAnswer {
     Kept(CasePhoto),
     Unkept(PhotoVerdict),
 }
 
+/// Says what a photo shows that is registered.
+///
 /// One photo is answered with its verdict; several, in a form, with a list of verdicts in the same
-/// order. A photo that cannot be read fails the request and is named.
+/// order. A photo that cannot be read fails the request and is named. With `keep` findings are kept, and
+/// come with their numbers.
+#[utoipa::path(
+    post, path = "/v1/match", tag = "screening", params(MatchQuery, IdempotencyKey),
+    request_body(content(
+        (MatchBody = "application/json", example = json!({ "base64": EXAMPLE_PICTURE })),
+        (PhotoForm = "multipart/form-data"),
+        (BinaryBody = "image/*"),
+        (BinaryBody = "application/octet-stream"),
+    )),
+    responses((status = 200, description = "The verdict, or a list of them", body = MatchAnswers)),
+)]
 pub(super) async fn match_photos(
     State(state): State<Arc<HttpState>>,
     Query(query): Query<MatchQuery>,

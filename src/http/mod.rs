@@ -19,7 +19,7 @@
 //! | `/v1/findings/{id}/decision` | `POST`, `DELETE` |
 //! | `/v1/listings` | `GET` |
 //! | `/v1/listings/{listing_id}` | `GET`, `DELETE` |
-//! | `/healthz`, `/readyz` | `GET` |
+//! | `/healthz`, `/readyz`, `/openapi.json`, `/docs` | `GET` |
 //!
 //! The pages of the console are listed in `console/mod.rs`.
 
@@ -38,6 +38,7 @@ mod limits;
 mod linger;
 mod listings;
 mod matching;
+mod openapi;
 mod paging;
 mod problem;
 mod registering;
@@ -65,6 +66,7 @@ use problem::{Problem, ProblemKind};
 use workers::Workers;
 
 pub use limits::ServeLimits;
+pub use openapi::document;
 pub use server::{ServeError, serve};
 
 /// What handlers share.
@@ -100,6 +102,7 @@ pub fn router(state: HttpState) -> Router {
             &state,
         ))
         .merge(pages(&state))
+        .merge(openapi::pages())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(unknown_address.layer(from_fn(console::errors_as_pages)))

@@ -8,9 +8,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::HttpState;
 use super::assets::asset_id;
+use super::openapi::{
+    AssetBody, AssetForm, BinaryBody, EXAMPLE_PICTURE, IdempotencyKey, PictureForm,
+};
 use super::problem::{Problem, ProblemKind};
 use super::uploads::{
     FormFields, JsonPicture, Sent, Upload, decode_all, invalid, parse_json, receive,
@@ -31,7 +35,7 @@ const PICTURE_FIELDS: FormFields = FormFields {
 };
 
 /// What became of a registration.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RegisteredAnswer {
     pub asset: Asset,
     #[serde(flatten)]
@@ -53,8 +57,25 @@ impl IntoResponse for RegisteredAnswer {
     }
 }
 
-/// `POST /v1/assets`: one asset with its pictures, all of it or nothing. An asset that its brand has
-/// under that name is added to.
+/// Registers an asset with its pictures, all of it or nothing.
+///
+/// An asset that its brand has under that name is added to. Searchable when this is answered.
+#[utoipa::path(
+    post, path = "/v1/assets", tag = "registry", params(IdempotencyKey),
+    request_body(content(
+        (AssetBody = "application/json", example = json!({
+            "brand": "Acme", "name": "Star", "kind": "logo",
+            "pictures": [{ "name": "star.png", "base64": EXAMPLE_PICTURE }]
+        })),
+        (AssetForm = "multipart/form-data"),
+    )),
+    responses(
+        (status = 201, description = "Something of it is new", body = RegisteredAnswer,
+            headers(("Location" = String))),
+        (status = 200, description = "All of it was there", body = RegisteredAnswer,
+            headers(("Location" = String))),
+    ),
+)]
 pub(super) async fn register(
     State(state): State<Arc<HttpState>>,
     request: Request,
@@ -67,7 +88,22 @@ pub(super) async fn register(
     work.await
 }
 
-/// `POST /v1/assets/{id}/images`: further pictures of an asset, all of them or none.
+/// Registers further pictures of an asset, all of them or none.
+#[utoipa::path(
+    post, path = "/v1/assets/{id}/images", tag = "registry",
+    params(("id" = i64, Path, minimum = 1, example = 1), IdempotencyKey),
+    request_body(content(
+        (PicturesBody = "application/json", example = json!({
+            "pictures": [{ "name": "star.png", "base64": EXAMPLE_PICTURE }]
+        })),
+        (PictureForm = "multipart/form-data"),
+        (BinaryBody = "image/*"),
+    )),
+    responses(
+        (status = 201, description = "Some of them are new", body = RegisteredAnswer),
+        (status = 200, description = "All of them were there", body = RegisteredAnswer),
+    ),
+)]
 pub(super) async fn add_pictures(
     State(state): State<Arc<HttpState>>,
     Path(id): Path<String>,
@@ -120,9 +156,9 @@ fn read_draft(fields: Map<String, Value>) -> Result<AssetDraft, Problem> {
     draft.checked().map_err(|error| invalid(error.to_string()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PicturesBody {
+pub(super) struct PicturesBody {
     pictures: Vec<JsonPicture>,
 }
 

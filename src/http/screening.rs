@@ -7,8 +7,10 @@ use axum::Json;
 use axum::extract::{Query, Request, State};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::IntoParams;
 
 use super::HttpState;
+use super::openapi::{EXAMPLE_PICTURE, IdempotencyKey, ListingBody, ListingForm};
 use super::paging::malformed;
 use super::problem::{Problem, ProblemKind};
 use super::uploads::{
@@ -29,8 +31,9 @@ const MAX_ID_CHARS: usize = 500;
 const MAX_DAYS: u32 = 3650;
 
 /// What is kept, and for how long, in the address.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct KeepingQuery {
     keep: Option<Keep>,
     keep_days: Option<u32>,
@@ -51,8 +54,22 @@ pub(super) fn keeping(keep: Option<Keep>, days: Option<u32>) -> Result<Keeping, 
     Ok(Keeping { keep, days })
 }
 
-/// The decision on a listing, within `budget_ms`. What is unchecked then is named, and checked in the
-/// background.
+/// Says whether a listing should go live: `allow`, `review` or `block`, with reasons.
+///
+/// With `budget_ms` the answer comes in time; what is unchecked then is named, asks for a review, and is
+/// checked in the background. What people rejected on nearly the same photo, and what the seller may
+/// use, does not count; what they confirmed blocks.
+#[utoipa::path(
+    post, path = "/v1/screen", tag = "screening", params(KeepingQuery, IdempotencyKey),
+    request_body(content(
+        (ListingBody = "application/json", example = json!({
+            "listing_id": "L1", "title": "Shoe", "seller": { "id": "9", "name": "Joe" },
+            "photos": [{ "name": "front.png", "base64": EXAMPLE_PICTURE }]
+        })),
+        (ListingForm = "multipart/form-data"),
+    )),
+    responses((status = 200, description = "The decision", body = Screened)),
+)]
 pub(super) async fn screen(
     State(state): State<Arc<HttpState>>,
     Query(query): Query<KeepingQuery>,

@@ -12,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use utoipa::ToSchema;
 
 use super::problem::{Problem, ProblemKind};
 
@@ -171,7 +172,7 @@ fn bad_form(error: MultipartError) -> Problem {
 }
 
 /// A picture within a JSON body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JsonPicture {
     name: Option<String>,

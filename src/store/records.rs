@@ -1,6 +1,7 @@
 //! What goes into the registry and what comes out of it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::{
     Asset, AssetDraft, AssetId, AssetKind, Embedding, FileDigest, ModelId, PictureId,
@@ -59,7 +60,7 @@ pub struct Registration {
 }
 
 /// What a registration did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Registered {
     /// The asset, new or found.
     pub asset_id: AssetId,
@@ -74,7 +75,7 @@ pub struct Registered {
 }
 
 /// What is kept of a picture beside its bytes and vectors.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Picture {
     /// Database identity.
     pub id: PictureId,

@@ -5,5 +5,6 @@ mod cases;
 mod console;
 mod errors;
 mod matching;
+mod openapi;
 mod server;
 mod service;

@@ -1,12 +1,13 @@
 //! From photos, checked or not, to what should happen with the listing, and why.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::{FileDigest, FindingStatus, Listing, Opinion, Screening, Verdict};
 use crate::engine::{CaseFinding, CasePhoto, PipelineStage};
 
 /// What was seen on one photo.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ScreenedPhoto {
     /// Its name in the listing.
     pub name: String,
@@ -21,7 +22,7 @@ pub struct ScreenedPhoto {
 }
 
 /// A photo that was not checked in time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Unchecked {
     /// Its name in the listing.
     pub photo: String,
@@ -30,7 +31,7 @@ pub struct Unchecked {
 }
 
 /// What kind of thing decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonCode {
     /// Something registered was found.
@@ -50,7 +51,7 @@ pub enum ReasonCode {
 }
 
 /// Why the answer is what it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ScreenReason {
     /// For programs.
     pub code: ReasonCode,
@@ -61,7 +62,7 @@ pub struct ScreenReason {
 }
 
 /// What should happen with a listing.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Screened {
     /// `allow`, `review` or `block`. What was not checked, or cannot be read, asks for a review.
     pub decision: Screening,

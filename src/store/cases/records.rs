@@ -1,6 +1,7 @@
 //! What goes into the case files and what comes out of them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::{
     AssetId, DecisionId, FileDigest, Finding, FindingId, FindingKind, FindingSource, FindingStatus,
@@ -37,7 +38,7 @@ pub struct NewPhoto {
 }
 
 /// The best candidate of another brand, to compare with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NearestOther {
     /// Its asset.
     pub asset_id: AssetId,
@@ -130,7 +131,7 @@ pub struct PendingPhoto {
 }
 
 /// What a person said of a finding, or that it was taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Decision {
     /// Database identity.
     pub id: DecisionId,
@@ -161,7 +162,7 @@ pub struct NewDecision {
 }
 
 /// What a decision is said of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionScope {
     /// One finding.
@@ -172,7 +173,7 @@ pub enum DecisionScope {
 }
 
 /// Why nobody needs to look at a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Suppression {
     /// The rejection.
     pub decision_id: DecisionId,
@@ -181,7 +182,7 @@ pub struct Suppression {
 }
 
 /// A decision on another finding in nearly the same photo.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EarlierDecision {
     /// The other finding.
     pub finding_id: FindingId,
@@ -196,7 +197,7 @@ pub struct EarlierDecision {
 }
 
 /// The listing that a finding is about.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ListingRef {
     /// The marketplace's id of it.
     pub listing_id: String,
@@ -205,7 +206,7 @@ pub struct ListingRef {
 }
 
 /// The photo that a finding is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PhotoRef {
     /// SHA-256 of the file.
     pub sha256: FileDigest,
@@ -222,7 +223,7 @@ pub struct PhotoRef {
 }
 
 /// A finding with all that is known of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct FindingRecord {
     /// Database identity.
     pub id: FindingId,
@@ -262,7 +263,7 @@ pub struct FindingRecord {
 }
 
 /// The order of a list of findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingOrder {
     /// What matters most first.
@@ -313,7 +314,7 @@ pub struct FindingFilter {
 }
 
 /// A listing that was kept.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ListingRecord {
     /// The listing as it came; photos by name.
     #[serde(flatten)]
