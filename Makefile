@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-console check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-python calibrate clean
+.PHONY: help setup build demo test test-api test-console check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-python calibrate clean
 
 CARGO ?= cargo
 
@@ -20,7 +20,11 @@ demo: build ## register the fixtures' assets and catch them in the fixtures' lis
 
 test: check ## every check and every test
 	$(CARGO) test --locked --test it
+	@$(MAKE) --no-print-directory test-api
 	@$(MAKE) --no-print-directory test-console
+
+test-api: setup ## requests made from the API's description, good and bad, to a real server: no answer may be a 5xx
+	@CARGO="$(CARGO)" scripts/test_api.sh
 
 test-console: setup ## the console in headless Chromium; screenshots in target/screenshots/
 	$(CARGO) build --locked

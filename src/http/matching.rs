@@ -89,7 +89,7 @@ struct MatchBody {
 }
 
 /// The answer for one photo; with numbers to decide on, and earlier decisions, where it was kept.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum MatchAnswer {
     Kept(CasePhoto),

@@ -12,12 +12,13 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder}
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
+use super::export::ExportFormat;
 use super::uploads::JsonPicture;
 use super::{
     assets, decisions, export, findings, health, images, listings, matching, registering, screening,
 };
-use crate::domain::{AssetDraft, PhotoVerdict, Seller};
-use crate::engine::CasePhoto;
+use crate::domain::{AssetDraft, Keep, PhotoVerdict, Seller};
+use crate::store::{DecisionScope, FindingOrder};
 
 /// A small chequered PNG, so that examples can be sent as they are.
 pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAAAF0lEQVR42mN4BgUiUMAwQAIwBkxigAQAbO59AbV+I0YAAAAASUVORK5CYII=";
@@ -62,7 +63,8 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         health::alive,
         health::ready,
     ),
-    components(schemas(ProblemBody)),
+    // Those that only parameters name are not found by themselves.
+    components(schemas(ProblemBody, DecisionScope, ExportFormat, FindingOrder, Keep)),
     modifiers(&Problems)
 )]
 struct Api;
@@ -167,15 +169,14 @@ pub(super) struct IdempotencyKey {
 #[expect(dead_code, reason = "describes a body")]
 pub(super) struct BinaryBody(Vec<u8>);
 
-/// Answers for several photos.
+/// The verdict on one photo, or on several in their order. With `keep`, findings also have `id`,
+/// `status` and `seen_before`, as those of a screened listing.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes an answer that is written in parts")]
 pub(super) enum MatchAnswers {
-    Kept(CasePhoto),
-    Unkept(PhotoVerdict),
-    SeveralKept(Vec<CasePhoto>),
-    SeveralUnkept(Vec<PhotoVerdict>),
+    One(PhotoVerdict),
+    Several(Vec<PhotoVerdict>),
 }
 
 /// Photos, and who sells.
