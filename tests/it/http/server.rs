@@ -167,6 +167,36 @@ fn a_client_registers_matches_and_removes() {
 }
 
 #[test]
+fn a_running_server_looks_back_by_itself() {
+    let server = Server::fake(ServeLimits::default());
+    let client = ureq::Agent::new_with_defaults();
+    let listing = json!({ "listing_id": "L1", "photos": [{ "base64": base64(&picture(STAR)) }] });
+    let mut screened = client
+        .post(server.url("/v1/screen"))
+        .send_json(listing)
+        .expect("screened");
+    let screened: Value = screened.body_mut().read_json().expect("JSON");
+    assert_eq!(screened["decision"], "allow", "{screened}");
+    client
+        .post(server.url("/v1/assets"))
+        .send_json(asset("Acme", "Star", &[&picture(STAR)]))
+        .expect("registered");
+    let started = Instant::now();
+    loop {
+        let mut found = client
+            .get(server.url("/v1/findings?status=open"))
+            .call()
+            .expect("a list");
+        let found: Value = found.body_mut().read_json().expect("JSON");
+        if found["findings"][0]["source"] == "look_back" {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "nothing found: {found}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn heads_that_come_slowly_are_cut_off() {
     let server = Server::fake(ServeLimits {
         header_timeout: Duration::from_millis(300),
