@@ -94,18 +94,19 @@ def main() -> None:
     torch.set_num_threads(1)
     trained = {name: torch.from_numpy(value).float() for name, value in np.load(options.checkpoint).items()}
     statistics = {name: trained[name] for name in ("mean", "deviation", "centre", "matrix")}
+    cells = lite0.Cells(trained["cells_centre"], trained["cells_matrix"])
 
     def built(prepare=lambda network: None) -> dict[str, torch.nn.Module]:
         plain, tuned = lite0.load(), lite0.load()
         lite0.put_trained(tuned, trained)
         prepare(plain)
         prepare(tuned)
-        return {"gem": lite0.WholePicture(plain), "windows": lite0.Windows(tuned, lite0.Whitening(**statistics))}
+        return {"gem": lite0.WholePicture(plain), "windows": lite0.Windows(tuned, lite0.Whitening(**statistics), cells)}
 
     pixels = {0: "pictures", 2: "height", 3: "width"}
     shapes = {
         "gem": (["embedding"], {"pixels": pixels, "embedding": {0: "pictures"}}),
-        "windows": (["windows"], {"pixels": pixels, "boxes": {0: "boxes"}, "windows": {0: "boxes"}}),
+        "windows": (["windows", "cells"], {"pixels": pixels, "boxes": {0: "boxes"}, "windows": {0: "boxes"}, "cells": {0: "pictures", 1: "rows", 2: "columns"}}),
     }
     plain, exact = built(fixed_padding), built()
     for name, (outputs, axes) in shapes.items():

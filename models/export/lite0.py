@@ -10,6 +10,7 @@ CELL = 32
 GRID = 3
 CHANNELS = 320
 FAR = 1e6
+FINE = 5  # blocks up to the last one with cells of 16 pixels
 
 
 def load() -> nn.Module:
@@ -107,13 +108,28 @@ class Whitening(nn.Module):
         return F.normalize((flat - self.centre) @ self.matrix, dim=1)
 
 
-class Windows(nn.Module):
-    """Pixels and boxes of the first picture to the descriptors of the boxes, `[k, 512]`."""
+class Cells(nn.Module):
+    """Block 4's map `[n, 112, h / 16, w / 16]` to what each of its cells shows, `[n, h / 16, w / 16, 64]`, unit norm."""
 
-    def __init__(self, network: nn.Module, whitening: Whitening):
+    def __init__(self, centre: Tensor, matrix: Tensor):
         super().__init__()
-        self.trunk = Trunk(network)
-        self.whitening = whitening
+        self.register_buffer("centre", centre)
+        self.register_buffer("matrix", matrix)
 
-    def forward(self, pixels: Tensor, boxes: Tensor) -> Tensor:
-        return self.whitening(pool(self.trunk(pixels)[0], boxes))
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.normalize((maps.permute(0, 2, 3, 1) - self.centre) @ self.matrix, dim=3)
+
+
+class Windows(nn.Module):
+    """Pixels and boxes of the first picture to the descriptors of the boxes, `[k, 512]`, and the cells of all pictures."""
+
+    def __init__(self, network: nn.Module, whitening: Whitening, cells: Cells):
+        super().__init__()
+        self.fine = nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:FINE])
+        self.coarse = nn.Sequential(*network.blocks[FINE:])
+        self.whitening = whitening
+        self.cells = cells
+
+    def forward(self, pixels: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.fine(pixels)
+        return self.whitening(pool(self.coarse(maps)[0], boxes)), self.cells(maps)

@@ -13,6 +13,7 @@ import onnxruntime
 import pictures
 
 WINDOWS = 3
+CELLS = 4
 DIGITS = 6
 
 
@@ -32,7 +33,10 @@ def describe(path: Path, gem: onnxruntime.InferenceSession, windows: onnxruntime
     side = pictures.REFERENCE_SIDE
     whole = gem.run(None, {"pixels": pictures.normalise(pictures.resize(picture, side, side))})[0][0]
     box = np.array([[0, 0, side, side]], np.float32)
-    registered = windows.run(["windows"], {"pixels": pictures.normalise(pictures.reference(picture)), "boxes": box})[0][0]
+    laid_out = pictures.reference(picture)
+    (registered,), (cells,) = windows.run(["windows", "cells"], {"pixels": pictures.normalise(laid_out), "boxes": box})
+    shown = pictures.shown_cells(laid_out)
+    places = sorted(random.Random(path.name).sample([(int(r), int(c)) for r, c in np.argwhere(shown)], CELLS))
     smaller = pictures.level(picture, pictures.PYRAMID[0])
     level = pictures.level(picture, pictures.PYRAMID[1])
     boxes = pictures.windows(level.shape[1], level.shape[0])
@@ -43,6 +47,7 @@ def describe(path: Path, gem: onnxruntime.InferenceSession, windows: onnxruntime
         "content_box": pictures.content_box(picture),
         "gem": rounded(whole),
         "reference": rounded(registered),
+        "cells": {"n_shown": int(shown.sum()), "chosen": [{"column": c, "row": r, "descriptor": rounded(cells[r, c])} for r, c in places]},
         "level": {
             "long": pictures.PYRAMID[1], "width": level.shape[1], "height": level.shape[0], "windows": len(boxes), "first": len(pictures.windows(smaller.shape[1], smaller.shape[0])),
             "chosen": [{"index": i, "box": boxes[i], "descriptor": rounded(v)} for i, v in zip(chosen, found)],

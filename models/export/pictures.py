@@ -14,6 +14,8 @@ from PIL import Image, ImageOps
 
 MEAN, SCALE = 127.0, 128.0
 CELL = 32  # pixels of input a cell of the last map stands for
+FINE_CELL = 16
+SHOWN = 0.02  # share of a fine cell that must not be ground for it to count
 REFERENCE_SIDE = 224
 MARGIN = 0.08  # of the mark's long side, left free on each side of a reference
 TRIM_TOLERANCE = 24  # largest difference of any channel from the edge colour that still counts as ground
@@ -84,6 +86,13 @@ def reference(picture: np.ndarray, side: int = REFERENCE_SIDE) -> np.ndarray:
     left, top = (side - width) // 2, (side - height) // 2
     canvas[top : top + height, left : left + width] = resize(picture[y0:y1, x0:x1], width, height)
     return canvas
+
+
+def shown_cells(laid_out: np.ndarray) -> np.ndarray:
+    """Which cells of 16 pixels of `reference` show more than its ground, `[rows, columns]` bool."""
+    far = np.abs(laid_out.astype(int) - laid_out[0, 0].astype(int)).max(2) > TRIM_TOLERANCE
+    rows, columns = (side // FINE_CELL for side in far.shape)
+    return far.reshape(rows, FINE_CELL, columns, FINE_CELL).mean((1, 3)) > SHOWN
 
 
 def level(picture: np.ndarray, long: int) -> np.ndarray:

@@ -97,6 +97,11 @@ class Head(nn.Module):
         return F.normalize((flat - self.centre) @ self.matrix, dim=2)
 
 
+def unpacked(checkpoint: Path) -> dict[str, Tensor]:
+    """The head's weights in a file of pack.py."""
+    return {name: torch.from_numpy(value).float() for name, value in np.load(checkpoint).items() if not name.startswith("cells_")}
+
+
 def pool(cells: Tensor, boxes: Tensor) -> Tensor:
     """`lite0.pool` for a batch: `[n, h, w, c]` and `[n, k, 4]` to `[n, k, 9, c]`."""
     n, height, width, channels = cells.shape

@@ -33,6 +33,7 @@ PULL = 3e-4  # share of the way back to where they started that weights go at ea
 AVERAGE = 0.995
 WARM_UP = 100
 LEAST_CELLS = 2.5  # smallest window that is described, in cells of 32 pixels
+ALIKE = 8  # photos of a batch in a row whose registered pictures look alike, where neighbours are given
 COVERED = 0.3  # share of the thing that a window may show and still count as one without it
 
 
@@ -66,6 +67,19 @@ class Samples:
         tensors = (torch.from_numpy(photos), torch.from_numpy(references), torch.from_numpy(self.identities[indices]))
         photos, references, identities = (tensor.to(DEVICE) for tensor in tensors)
         return photos.float(), references.float(), self.boxes[indices], identities
+
+
+def in_groups(shuffled: np.ndarray, neighbours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same samples in another order: each not yet taken is followed by `ALIKE - 1` of its neighbours that are not taken either."""
+    taken, groups = np.zeros(len(shuffled), bool), []
+    for sample in shuffled:
+        if not taken[sample]:
+            near = neighbours[sample]
+            group = np.concatenate([[sample], near[~taken[near]][: ALIKE - 1]])
+            taken[group] = True
+            groups.append(group)
+    rng.shuffle(groups)
+    return np.concatenate(groups)
 
 
 def shown_window(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -115,9 +129,10 @@ class Trainer:
         self.samples = Samples(options.features, options.pictures)
         whitening = dict(np.load(options.whitening))
         self.head = network.Head(whitening).to(DEVICE)
+        self.neighbours = np.load(options.neighbours) if options.neighbours else None
         self.batch = BATCH_ON_GPU if DEVICE.type == "cuda" else BATCH
         if options.begin:
-            begun = {name: torch.from_numpy(value).float() for name, value in np.load(options.begin).items()}
+            begun = network.unpacked(options.begin)
             self.head.load_state_dict(begun)
         self.start = [p.detach().clone() for p in self.head.parameters()]
         trained = [p for p in self.head.parameters() if p.requires_grad]
@@ -204,7 +219,10 @@ class Trainer:
         while self.minutes - before < options.minutes:
             if len(order) < self.batch:
                 # every process walks the same order and takes its own share of it
-                shuffled = np.random.default_rng((options.seed, self.step)).permutation(len(self.samples))
+                rng = np.random.default_rng((options.seed, self.step))
+                shuffled = rng.permutation(len(self.samples))
+                if self.neighbours is not None:
+                    shuffled = in_groups(shuffled, self.neighbours, rng)
                 order = shuffled[self.rank :: options.processes]
                 order = order[: len(self.samples) // options.processes]
             losses = self.update(order[: self.batch])
@@ -242,6 +260,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--whitening", type=Path, required=True, help="file written by export/fit_whitening.py")
     parser.add_argument("--begin", type=Path, help="begin with the weights of pack.py instead of the untrained ones")
+    parser.add_argument("--neighbours", type=Path, help="file of neighbours.py: batches hold photos whose registered pictures look alike")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True, help="of this run")
     parser.add_argument("--total-minutes", type=float, default=90, help="of all runs together; the rate falls over them")

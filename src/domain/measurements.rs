@@ -20,6 +20,10 @@ pub struct Measurements {
     pub window_margin: Option<f32>,
     /// How far `whole_similarity` stands above the best of any other brand; negative when another leads.
     pub whole_margin: Option<f32>,
+    /// How well the cells of the reference agree with those of the best window, `-1..=1`.
+    pub cell_agreement: Option<f32>,
+    /// How far `cell_agreement` stands above the best of any other brand; negative when another leads.
+    pub cell_margin: Option<f32>,
     /// Share of the photo that the best window covers, `0..=1`.
     pub view_area: Option<f32>,
     /// Differing bits of the 256-bit picture hash, best of the eight flips and turns, `0..=256`.

@@ -4,6 +4,7 @@
 //! checks it; everything else is a plain struct with public fields.
 
 mod asset;
+mod cells;
 mod digest;
 mod embedding;
 mod finding;
@@ -15,6 +16,7 @@ mod review;
 pub use asset::{
     Asset, AssetDraft, AssetId, AssetKind, Brand, BrandId, DomainError, PictureId, split_list,
 };
+pub use cells::{CellMap, CellsError, ReferenceCells};
 pub use digest::FileDigest;
 pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity};
 pub use finding::{Finding, FindingKind, PhotoVerdict, StageTimings, Verdict};

@@ -30,6 +30,9 @@ pub struct ModelCard {
     /// Present for networks that describe many windows of a picture in one pass.
     #[serde(default)]
     pub windows: Option<WindowsCard>,
+    /// Present for networks that also describe the cells of a picture one by one.
+    #[serde(default)]
+    pub cells: Option<CellsCard>,
     /// How a registered picture is laid out before it is described.
     #[serde(default)]
     pub reference: ReferenceCard,
@@ -90,6 +93,21 @@ pub struct WindowsCard {
     pub step: u32,
     /// Cells by which windows may reach beyond the photo.
     pub border: u32,
+}
+
+/// The output of cells, `[n, rows, columns, dimension]`, `f32`, norm 1.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct CellsCard {
+    /// Name of the output.
+    pub name: String,
+    /// Pixels of the input per cell.
+    pub side: u32,
+    /// Numbers in a cell's vector.
+    pub dimension: usize,
+    /// Largest difference of any channel from the edge colour that is still ground.
+    pub tolerance: u8,
+    /// Share of a registered picture's cell that must not be ground for it to count.
+    pub shown: f32,
 }
 
 /// How a registered picture is laid out: trimmed, then centred with its own shape on a square of its
@@ -157,6 +175,11 @@ impl ModelCard {
         let dimension = self.output.dimension;
         if !(1..=65_536).contains(&dimension) {
             return Err(unsupported("output.dimension", dimension.to_string()));
+        }
+        if let Some(cells) = &self.cells
+            && (cells.side == 0 || cells.dimension == 0)
+        {
+            return Err(unsupported("cells", "a zero".to_owned()));
         }
         if let Some(windows) = &self.windows {
             if self.input.boxes.is_none() {

@@ -4,7 +4,7 @@ use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
 use super::windows::crops_of;
-use super::{EmbedError, Embedder};
+use super::{DescribedPhoto, DescribedReference, EmbedError, Embedder, Window};
 use crate::domain::{Embedding, ModelId, Region};
 use crate::imaging;
 
@@ -58,19 +58,30 @@ impl Embedder for FakeEmbedder {
         DIM
     }
 
-    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
-        Self::describe(picture)
+    fn embed_reference(&self, picture: &RgbImage) -> Result<DescribedReference, EmbedError> {
+        Ok(DescribedReference {
+            embedding: Self::describe(picture)?,
+            cells: None,
+        })
     }
 
     fn embed_whole(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
         Self::describe(picture)
     }
 
-    fn embed_windows(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError> {
+    fn embed_windows(&self, photo: &RgbImage) -> Result<DescribedPhoto, EmbedError> {
         let whole = Region::new(0.0, 0.0, photo.width() as f32, photo.height() as f32);
         let regions = std::iter::once(whole).chain(crops_of([photo.width(), photo.height()]));
-        regions
-            .map(|region| Ok((region, Self::describe(&imaging::crop(photo, region))?)))
-            .collect()
+        let described = regions.map(|region| {
+            Ok(Window {
+                region,
+                embedding: Self::describe(&imaging::crop(photo, region))?,
+                place: None,
+            })
+        });
+        Ok(DescribedPhoto {
+            windows: described.collect::<Result<_, EmbedError>>()?,
+            maps: Vec::new(),
+        })
     }
 }

@@ -14,10 +14,12 @@ use std::path::PathBuf;
 use image::RgbImage;
 use thiserror::Error;
 
-use crate::domain::{Embedding, EmbeddingError, ModelId, Region};
+use crate::domain::{
+    CellMap, CellsError, Embedding, EmbeddingError, ModelId, ReferenceCells, Region,
+};
 use crate::runtime::RuntimeError;
 
-pub use card::{InputCard, ModelCard, OutputCard, ReferenceCard, WindowsCard};
+pub use card::{CellsCard, InputCard, ModelCard, OutputCard, ReferenceCard, WindowsCard};
 pub use onnx::OnnxEmbedder;
 
 /// Why a picture has no vector.
@@ -89,6 +91,47 @@ pub enum EmbedError {
     /// The network gave numbers that are no embedding.
     #[error(transparent)]
     Embedding(#[from] EmbeddingError),
+    /// The network gave another number of cells than its card says.
+    #[error("the network's cells do not fit its card")]
+    Cells(#[from] CellsError),
+}
+
+/// A registered picture as windows are compared with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DescribedReference {
+    /// All of it in one vector, `[window_dim]`.
+    pub embedding: Embedding,
+    /// Its parts; `None` when the network gives none.
+    pub cells: Option<ReferenceCells>,
+}
+
+/// A photo's windows, and the maps that they lie on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DescribedPhoto {
+    /// Regions of the photo.
+    pub windows: Vec<Window>,
+    /// Cells of the photo at several sizes; empty when the network gives none.
+    pub maps: Vec<CellMap>,
+}
+
+/// A described region of a photo.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    /// Where, in the photo's pixels.
+    pub region: Region,
+    /// What it shows, `[window_dim]`.
+    pub embedding: Embedding,
+    /// Where on which map; `None` when there are none.
+    pub place: Option<MapPlace>,
+}
+
+/// A part of one of a photo's maps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MapPlace {
+    /// Position of the map in [`DescribedPhoto::maps`].
+    pub map_idx: usize,
+    /// In shares of the map's sides; may reach over its border.
+    pub frame: Region,
 }
 
 /// Describes pictures by vectors that can be compared with each other.
@@ -103,11 +146,11 @@ pub trait Embedder: Send + Sync {
     fn whole_dim(&self) -> usize;
 
     /// Describes a registered picture, sRGB, any size, for comparison with windows; the border around
-    /// a mark is trimmed. Shape `[window_dim]`.
+    /// a mark is trimmed.
     ///
     /// # Errors
     /// [`EmbedError`] when the network fails.
-    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError>;
+    fn embed_reference(&self, picture: &RgbImage) -> Result<DescribedReference, EmbedError>;
 
     /// Describes a whole picture, registered or not, for comparison with wholes. Shape `[whole_dim]`.
     ///
@@ -119,5 +162,5 @@ pub trait Embedder: Send + Sync {
     ///
     /// # Errors
     /// [`EmbedError`] when the network fails.
-    fn embed_windows(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError>;
+    fn embed_windows(&self, photo: &RgbImage) -> Result<DescribedPhoto, EmbedError>;
 }

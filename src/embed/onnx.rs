@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use image::RgbImage;
+use image::{GenericImageView, Rgb, RgbImage};
 use ort::session::SessionOutputs;
 use ort::value::TensorRef;
 
 use super::windows::{crops_of, level_size, windows_of};
-use super::{EmbedError, Embedder, ModelCard, WindowsCard};
-use crate::domain::{Embedding, ModelId, Region};
+use super::{
+    CellsCard, DescribedPhoto, DescribedReference, EmbedError, Embedder, MapPlace, ModelCard,
+    Window, WindowsCard,
+};
+use crate::domain::{CellMap, Embedding, ModelId, ReferenceCells, Region};
 use crate::imaging::{self, Filter};
 use crate::runtime::{RuntimeError, SessionPool};
 
@@ -132,11 +135,39 @@ impl OnnxEmbedder {
             .collect()
     }
 
+    /// The cells of the first picture, where the network gives them.
+    fn cells(&self, outputs: &SessionOutputs<'_>) -> Result<Option<CellMap>, EmbedError> {
+        let Some(card) = &self.card.cells else {
+            return Ok(None);
+        };
+        let wrong_shape = |actual: Vec<i64>| EmbedError::OutputShape {
+            model: self.model.clone(),
+            expected: [1, card.dimension],
+            actual,
+        };
+        let tensor = outputs
+            .get(&card.name)
+            .ok_or_else(|| wrong_shape(Vec::new()))?;
+        let (shape, values) = tensor
+            .try_extract_tensor::<f32>()
+            .map_err(RuntimeError::from)?;
+        let &[1, rows, columns, dim] = &shape[..] else {
+            return Err(wrong_shape(shape.to_vec()));
+        };
+        if dim != card.dimension as i64 {
+            return Err(wrong_shape(shape.to_vec()));
+        }
+        let size = [columns as usize, rows as usize];
+        Ok(Some(CellMap::new(size, card.dimension, values.to_vec())?))
+    }
+
     /// Runs the network on one picture, with one box around all of it.
-    fn embed_one(&self, picture: RgbImage) -> Result<Embedding, EmbedError> {
+    fn embed_one(&self, picture: RgbImage) -> Result<(Embedding, Option<CellMap>), EmbedError> {
         let whole = Region::new(0.0, 0.0, picture.width() as f32, picture.height() as f32);
-        let mut vectors = self.run(&[picture], &[whole], |outputs| self.vectors(outputs, 1))?;
-        Ok(vectors.remove(0))
+        self.run(&[picture], &[whole], |outputs| {
+            let mut vectors = self.vectors(outputs, 1)?;
+            Ok((vectors.remove(0), self.cells(outputs)?))
+        })
     }
 
     /// Whether a photo is also described as a registered picture is: a banner, of which square windows
@@ -149,6 +180,17 @@ impl OnnxEmbedder {
         long >= BANNER * short || self.has_ground(photo)
     }
 
+    /// A picture as a registered one is shown to the network: trimmed, letterboxed on its edge colour;
+    /// and that colour.
+    fn laid_out(&self, picture: &RgbImage) -> (RgbImage, Rgb<u8>) {
+        let rules = &self.card.reference;
+        let trimmed = self.has_ground(picture).then(|| imaging::trim(picture));
+        let content = trimmed.as_ref().unwrap_or(picture);
+        let ground = imaging::edge_colour(picture);
+        let square = imaging::letterbox(content, rules.side, rules.margin, ground);
+        (square, ground)
+    }
+
     /// Whether there is a ground that can be cut away. A photo has none; a mark's own edge may touch the
     /// border here and there.
     fn has_ground(&self, picture: &RgbImage) -> bool {
@@ -158,36 +200,31 @@ impl OnnxEmbedder {
     fn embed_pyramid(
         &self,
         photo: &RgbImage,
-        windows: &WindowsCard,
-    ) -> Result<Vec<(Region, Embedding)>, EmbedError> {
+        card: &WindowsCard,
+    ) -> Result<DescribedPhoto, EmbedError> {
         let size = [photo.width(), photo.height()];
-        let mut described = Vec::new();
+        let mut described = DescribedPhoto::default();
         if self.is_seen_best_whole(photo) {
-            let whole = Region::new(0.0, 0.0, size[0] as f32, size[1] as f32);
-            described.push((whole, self.embed_reference(photo)?));
+            described.add_whole(size, self.embed_one(self.laid_out(photo).0)?);
         }
-        for &side in &windows.sides {
-            let level = level_size(size, side, windows.cell);
-            let regions = windows_of(level, windows);
+        for &side in &card.sides {
+            let level = level_size(size, side, card.cell);
+            let regions = windows_of(level, card);
             let picture = [imaging::resize(photo, level[0], level[1], Filter::Bilinear)];
-            let vectors = self.run(&picture, &regions, |outputs| {
-                self.vectors(outputs, regions.len())
+            let found = self.run(&picture, &regions, |outputs| {
+                Ok((self.vectors(outputs, regions.len())?, self.cells(outputs)?))
             })?;
-            let [across, down] = [0, 1].map(|i| size[i] as f32 / level[i] as f32);
-            described.extend(regions.iter().zip(vectors).map(|(r, vector)| {
-                let region = Region::new(r.x * across, r.y * down, r.w * across, r.h * down);
-                (region.clipped(size[0] as f32, size[1] as f32), vector)
-            }));
+            described.add_level(size, level, &regions, found);
         }
         Ok(described)
     }
 
-    fn embed_crops(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError> {
+    fn embed_crops(&self, photo: &RgbImage) -> Result<DescribedPhoto, EmbedError> {
         let input = &self.card.input;
         let whole = Region::new(0.0, 0.0, photo.width() as f32, photo.height() as f32);
         let mut regions = vec![whole];
         regions.extend(crops_of([photo.width(), photo.height()]));
-        let mut described = Vec::with_capacity(regions.len());
+        let mut described = DescribedPhoto::default();
         for batch in regions.chunks(MAX_BATCH) {
             let crops: Vec<RgbImage> = batch
                 .iter()
@@ -197,10 +234,76 @@ impl OnnxEmbedder {
                 })
                 .collect();
             let vectors = self.run(&crops, &[], |outputs| self.vectors(outputs, batch.len()))?;
-            described.extend(batch.iter().copied().zip(vectors));
+            let windows = batch.iter().zip(vectors).map(|(&region, embedding)| Window {
+                region,
+                embedding,
+                place: None,
+            });
+            described.windows.extend(windows);
         }
         Ok(described)
     }
+}
+
+impl DescribedPhoto {
+    /// Adds the whole photo of `size` pixels, described as a registered picture.
+    fn add_whole(&mut self, size: [u32; 2], (embedding, map): (Embedding, Option<CellMap>)) {
+        self.windows.push(Window {
+            region: Region::new(0.0, 0.0, size[0] as f32, size[1] as f32),
+            embedding,
+            place: map.is_some().then_some(MapPlace {
+                map_idx: self.maps.len(),
+                frame: Region::new(0.0, 0.0, 1.0, 1.0),
+            }),
+        });
+        self.maps.extend(map);
+    }
+
+    /// Adds `regions` of the photo of `size` pixels as seen at `level` pixels.
+    fn add_level(
+        &mut self,
+        size: [u32; 2],
+        level: [u32; 2],
+        regions: &[Region],
+        (vectors, map): (Vec<Embedding>, Option<CellMap>),
+    ) {
+        let [width, height] = size.map(|side| side as f32);
+        let [across, down] = [width / level[0] as f32, height / level[1] as f32];
+        let map_idx = self.maps.len();
+        for (r, embedding) in regions.iter().zip(vectors) {
+            let region = Region::new(r.x * across, r.y * down, r.w * across, r.h * down);
+            let share = |v: f32, side: u32| v / side as f32;
+            let frame = Region::new(
+                share(r.x, level[0]),
+                share(r.y, level[1]),
+                share(r.w, level[0]),
+                share(r.h, level[1]),
+            );
+            self.windows.push(Window {
+                region: region.clipped(width, height),
+                embedding,
+                place: map.is_some().then_some(MapPlace { map_idx, frame }),
+            });
+        }
+        self.maps.extend(map);
+    }
+}
+
+/// Which cells of a laid-out picture show more than its ground, rows from the top.
+fn shown_cells(square: &RgbImage, ground: Rgb<u8>, card: &CellsCard) -> Vec<bool> {
+    let is_far = |pixel: &Rgb<u8>| {
+        let channels = pixel.0.iter().zip(ground.0);
+        channels.into_iter().any(|(&a, b)| a.abs_diff(b) > card.tolerance)
+    };
+    let least = card.shown * (card.side * card.side) as f32;
+    let [columns, rows] = [square.width() / card.side, square.height() / card.side];
+    let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (column, row)));
+    cells
+        .map(|(column, row)| {
+            let pixels = square.view(column * card.side, row * card.side, card.side, card.side);
+            pixels.pixels().filter(|(_, _, pixel)| is_far(pixel)).count() as f32 > least
+        })
+        .collect()
 }
 
 impl Embedder for OnnxEmbedder {
@@ -219,13 +322,19 @@ impl Embedder for OnnxEmbedder {
         }
     }
 
-    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
-        let rules = &self.card.reference;
-        let trimmed = self.has_ground(picture).then(|| imaging::trim(picture));
-        let content = trimmed.as_ref().unwrap_or(picture);
-        let ground = imaging::edge_colour(picture);
-        let square = imaging::letterbox(content, rules.side, rules.margin, ground);
-        self.embed_one(square)
+    fn embed_reference(&self, picture: &RgbImage) -> Result<DescribedReference, EmbedError> {
+        let (square, ground) = self.laid_out(picture);
+        let shown = self
+            .card
+            .cells
+            .as_ref()
+            .map(|card| shown_cells(&square, ground, card));
+        let (embedding, map) = self.embed_one(square)?;
+        let cells = match (map, shown) {
+            (Some(map), Some(shown)) => Some(ReferenceCells::new(map, shown)?),
+            _ => None,
+        };
+        Ok(DescribedReference { embedding, cells })
     }
 
     fn embed_whole(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
@@ -235,10 +344,10 @@ impl Embedder for OnnxEmbedder {
         // Squashed to the input size, its shape not kept.
         let input = &self.card.input;
         let squashed = imaging::resize(picture, input.width, input.height, Filter::Bilinear);
-        self.embed_one(squashed)
+        Ok(self.embed_one(squashed)?.0)
     }
 
-    fn embed_windows(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError> {
+    fn embed_windows(&self, photo: &RgbImage) -> Result<DescribedPhoto, EmbedError> {
         match &self.card.windows {
             Some(windows) => self.embed_pyramid(photo, windows),
             None => self.embed_crops(photo),

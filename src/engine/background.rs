@@ -106,7 +106,7 @@ impl Background {
             let similarities = photo
                 .windows
                 .iter()
-                .map(|(_, w)| dot(w.as_slice(), picture));
+                .map(|w| dot(w.embedding.as_slice(), picture));
             similarities.fold(-1.0, f32::max)
         };
         mean_of_nearest(self.windows.iter().map(best_of).collect())

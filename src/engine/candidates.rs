@@ -17,6 +17,15 @@ const NEIGHBOURS: usize = 24;
 /// Hash bits, of 256, up to which a picture is a candidate whatever the network says.
 const MAX_HASH_DISTANCE: u32 = 90;
 
+/// The window and the version of a reference that come closest to each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nearest {
+    /// Position in [`PhotoDescription::windows`].
+    pub window_idx: usize,
+    /// Name of the version.
+    pub version: String,
+}
+
 /// A registered thing that the photo could show, not yet judged.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -26,6 +35,8 @@ pub struct Candidate {
     pub picture_id: PictureId,
     /// The window that comes closest, in pixels of the prepared photo.
     pub region: Region,
+    /// Which window that is, and which version of the reference; `None` when windows are not compared.
+    pub nearest: Option<Nearest>,
     /// What is known so far.
     pub measured: Measurements,
     /// The word that comes closest to a word mark.
@@ -87,7 +98,7 @@ impl Engine {
             description
                 .windows
                 .iter()
-                .map(|(_, vector)| vector.clone())
+                .map(|window| window.embedding.clone())
                 .collect()
         } else {
             Vec::new()
@@ -108,6 +119,7 @@ impl Engine {
             asset_id: id,
             picture_id: registry.references_of(id).next()?.id,
             region: whole,
+            nearest: None,
             measured: Measurements::default(),
             word: None,
         };
@@ -122,13 +134,15 @@ impl Engine {
                 m.hash_distance = Some(m.hash_distance.map_or(distance, |d| d.min(distance)));
             }
             if self.settings.stages.windows
-                && let Some((similarity, region)) = nearest_window(reference, description)
+                && let Some((similarity, nearest)) = nearest_window(reference, description)
                 && similarity > best
             {
+                let region = description.windows[nearest.window_idx].region;
                 best = similarity;
                 m.window_similarity = Some(similarity);
                 candidate.picture_id = reference.id;
                 candidate.region = region;
+                candidate.nearest = Some(nearest);
                 m.view_area = Some(region.area() / whole.area());
             }
         }
@@ -151,13 +165,20 @@ fn measure_whole(m: &mut Measurements, reference: &Reference, description: &Phot
     }
 }
 
-/// The window that comes closest to any version of the reference, and its similarity.
-fn nearest_window(reference: &Reference, description: &PhotoDescription) -> Option<(f32, Region)> {
-    let similarities = description.windows.iter().flat_map(|(region, window)| {
-        let versions = reference.windows.iter();
-        versions.map(|version| (dot(version.as_slice(), window.as_slice()), *region))
+/// The window that comes closest to any version of the reference, and their similarity.
+fn nearest_window(reference: &Reference, description: &PhotoDescription) -> Option<(f32, Nearest)> {
+    let windows = description.windows.iter().enumerate();
+    let similarities = windows.flat_map(|(window_idx, window)| {
+        let versions = reference.windows.iter().enumerate();
+        versions.map(move |(version_idx, version)| {
+            let similarity = dot(version.as_slice(), window.embedding.as_slice());
+            (similarity, window_idx, version_idx)
+        })
     });
-    similarities.max_by(|a, b| a.0.total_cmp(&b.0))
+    let (similarity, window_idx, version_idx) = similarities.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let version = reference.versions[version_idx].clone();
+    let nearest = Nearest { window_idx, version };
+    Some((similarity, nearest))
 }
 
 /// Differing bits, best of the eight ways in which the photo may be turned or mirrored.

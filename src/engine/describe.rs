@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use image::RgbImage;
 
 use super::{Engine, EngineError};
-use crate::domain::{Embedding, Region};
+use crate::domain::{AssetKind, CellMap, Embedding};
+use crate::embed::{DescribedPhoto, Window};
 use crate::imaging::{self, Picture};
 use crate::matching::features::{FeatureLimits, LocalFeatures};
 use crate::matching::hash::PictureHash;
@@ -19,7 +20,9 @@ pub(super) const SPACE_WHOLE: &str = "whole";
 /// A photo in numbers.
 pub struct PhotoDescription {
     /// Windows of the photo, in its prepared pixels, each with its vector.
-    pub windows: Vec<(Region, Embedding)>,
+    pub windows: Vec<Window>,
+    /// The photo's cells at several sizes; windows lie on them.
+    pub maps: Vec<CellMap>,
     /// The whole photo.
     pub whole: Embedding,
     /// Perceptual hashes of the photo, and of what is inside an even border, each in eight flips and
@@ -62,14 +65,25 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when a network fails.
     pub fn embed(&self, photo: &Picture) -> Result<PhotoDescription, EngineError> {
-        let windows = self.embedder.embed_windows(&photo.pixels)?;
+        let DescribedPhoto { windows, maps } = self.embedder.embed_windows(&photo.pixels)?;
         let whole = self.embedder.embed_whole(&photo.pixels)?;
         let words = match &self.reader {
             Some(reader) => Some(reader.read(&photo.pixels)?),
             None => None,
         };
+<<<<<<< HEAD
         let hashes = self.settings.stages.hash.then(|| hashes(&photo.pixels));
         Ok(PhotoDescription::new(windows, whole, hashes, words))
+=======
+        Ok(PhotoDescription {
+            windows,
+            maps,
+            whole,
+            hashes: self.settings.stages.hash.then(|| hashes(&photo.pixels)),
+            words,
+            features: OnceLock::new(),
+        })
+>>>>>>> 01f86e0 (Lay references over windows cell by cell)
     }
 }
 
@@ -82,14 +96,20 @@ fn hashes(photo: &RgbImage) -> Vec<PictureHash> {
     hashes
 }
 
-/// Further versions in which a mark is registered, beside the one given: people print it white on
-/// black as well.
-pub(super) fn further_versions(mark: &RgbImage) -> Vec<(&'static str, RgbImage)> {
-    let mut versions = vec![("inverted", imaging::invert(mark))];
-    let dark = imaging::on_dark_ground(mark);
-    // A mark on dark ground comes back as it is; a grey one as its negative.
-    if dark != *mark && dark != versions[0].1 {
-        versions.push(("dark", dark));
+/// The version in which a mark is given.
+pub(super) const AS_GIVEN: &str = "plain";
+
+/// The versions in which a picture of something is registered, the one given first. Marks are also
+/// printed white on black; nobody sells a product in negative colours.
+pub(super) fn versions(picture: &RgbImage, kind: AssetKind) -> Vec<(&'static str, RgbImage)> {
+    let mut versions = vec![(AS_GIVEN, picture.clone())];
+    if kind == AssetKind::Logo {
+        let dark = imaging::on_dark_ground(picture);
+        versions.push(("inverted", imaging::invert(picture)));
+        // A mark on dark ground comes back as it is; a grey one as its negative.
+        if versions.iter().all(|(_, version)| *version != dark) {
+            versions.push(("dark", dark));
+        }
     }
     versions
 }

@@ -87,9 +87,10 @@ impl Engine {
         let registry = self.registry();
         let verified = &examination.verified;
         let mut assets: BTreeSet<AssetId> = subjects.iter().copied().collect();
-        let measures: [fn(&Measurements) -> Option<f32>; 3] = [
+        let measures: [fn(&Measurements) -> Option<f32>; 4] = [
             |m| m.window_similarity,
             |m| m.whole_similarity,
+            |m| m.cell_agreement,
             |m| m.inliers,
         ];
         for value in measures {
@@ -103,12 +104,16 @@ impl Engine {
             let leading = leaders(&values).into_iter().flatten();
             assets.extend(leading.map(|position| verified[position].candidate.asset_id));
         }
-        let was_looked_at = |v: &&Verified| v.candidate.measured.inliers.is_some();
-        let is_needed = |v: &&Verified| assets.contains(&v.candidate.asset_id);
-        if verified.iter().any(|v| is_needed(&v) && !was_looked_at(&v)) {
-            let all = verified.iter().filter(was_looked_at);
-            let all: Vec<AssetId> = all.map(|v| v.candidate.asset_id).collect();
-            assets.extend(all);
+        let closer: [fn(&Measurements) -> bool; 2] =
+            [|m| m.cell_agreement.is_some(), |m| m.inliers.is_some()];
+        for was_looked_at in closer {
+            let (seen, unseen): (Vec<_>, Vec<_>) = verified
+                .iter()
+                .map(|v| &v.candidate)
+                .partition(|candidate| was_looked_at(&candidate.measured));
+            if unseen.iter().any(|c| assets.contains(&c.asset_id)) {
+                assets.extend(seen.iter().map(|candidate| candidate.asset_id));
+            }
         }
         let words = registry.matching_words(&examination.words);
         let words_only = words

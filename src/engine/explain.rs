@@ -18,6 +18,7 @@ pub(super) fn reasons(verified: &Verified) -> Vec<String> {
         geometry_sentence(verified),
         word_sentence(verified),
         window_sentence(m),
+        cells_sentence(m),
         whole_sentence(m),
         margin_sentence(m),
     ];
@@ -85,6 +86,16 @@ fn window_sentence(m: &Measurements) -> Option<String> {
         ),
         None => format!("a window of {area:.0} % of the photo is {similarity:.2} similar"),
     })
+}
+
+fn cells_sentence(m: &Measurements) -> Option<String> {
+    let agreement = m.cell_agreement?;
+    let margin = m.cell_margin.map_or(String::new(), |margin| {
+        format!(", {margin:+.2} against the nearest other brand")
+    });
+    Some(format!(
+        "laid over that window, its cells agree {agreement:.2}{margin}"
+    ))
 }
 
 fn whole_sentence(m: &Measurements) -> Option<String> {

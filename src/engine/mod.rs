@@ -41,7 +41,7 @@ use crate::store::Store;
 use reference_cache::ReferenceCache;
 
 pub use background::Background;
-pub use candidates::Candidate;
+pub use candidates::{Candidate, Nearest};
 pub use cases::{CaseFinding, CasePhoto};
 pub use describe::PhotoDescription;
 pub use error::EngineError;

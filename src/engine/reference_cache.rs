@@ -1,13 +1,15 @@
-//! Local features and pixels of references, read from the store when a candidate needs them.
+//! Cells, local features and pixels of references, read from the store when a candidate needs them.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use image::RgbImage;
 
+use super::describe::versions;
 use super::registration::FEATURES_KIND;
 use super::{Engine, EngineError};
-use crate::domain::PictureId;
+use crate::domain::{AssetKind, PictureId, ReferenceCells};
 use crate::imaging;
 use crate::matching::features::{FeatureLimits, LocalFeatures};
 
@@ -21,29 +23,29 @@ pub struct ReferenceDetail {
 
 /// References kept: about 400 kB each.
 const MAX_KEPT: usize = 1024;
+/// Versions of references whose cells are kept: about 50 kB each.
+const MAX_KEPT_CELLS: usize = 2048;
 
 /// References that were needed lately. A removed reference may linger here unseen: ids are never
 /// given out twice.
 #[derive(Default)]
-pub(super) struct ReferenceCache(Mutex<HashMap<PictureId, Arc<ReferenceDetail>>>);
+pub(super) struct ReferenceCache {
+    details: Mutex<HashMap<PictureId, Arc<ReferenceDetail>>>,
+    cells: Mutex<HashMap<(PictureId, String), Arc<ReferenceCells>>>,
+}
 
-impl ReferenceCache {
-    fn get(&self, id: PictureId) -> Option<Arc<ReferenceDetail>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            .cloned()
-    }
+fn kept<K: Eq + Hash, V>(map: &Mutex<HashMap<K, Arc<V>>>, key: &K) -> Option<Arc<V>> {
+    let map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    map.get(key).cloned()
+}
 
-    fn put(&self, id: PictureId, detail: Arc<ReferenceDetail>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Starting over is simpler than keeping an order, and rare.
-        if kept.len() >= MAX_KEPT {
-            kept.clear();
-        }
-        kept.insert(id, detail);
+fn keep<K: Eq + Hash, V>(map: &Mutex<HashMap<K, Arc<V>>>, most: usize, key: K, value: &Arc<V>) {
+    let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    // Starting over is simpler than keeping an order, and rare.
+    if map.len() >= most {
+        map.clear();
     }
+    map.insert(key, Arc::clone(value));
 }
 
 impl Engine {
@@ -55,7 +57,7 @@ impl Engine {
         &self,
         id: PictureId,
     ) -> Result<Option<Arc<ReferenceDetail>>, EngineError> {
-        if let Some(detail) = self.references.get(id) {
+        if let Some(detail) = kept(&self.references.details, &id) {
             return Ok(Some(detail));
         }
         let Ok(bytes) = self.store.picture_bytes(id) else {
@@ -75,7 +77,53 @@ impl Engine {
             )
         });
         let detail = Arc::new(ReferenceDetail { features, pixels });
-        self.references.put(id, Arc::clone(&detail));
+        keep(&self.references.details, MAX_KEPT, id, &detail);
         Ok(Some(detail))
+    }
+
+    /// The cells of a reference in one of its versions; `None` when it was removed meanwhile, or the
+    /// network gives none.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the store or the network fails or the picture cannot be decoded any more.
+    pub fn reference_cells(
+        &self,
+        id: PictureId,
+        version: &str,
+    ) -> Result<Option<Arc<ReferenceCells>>, EngineError> {
+        let key = (id, version.to_owned());
+        if let Some(cells) = kept(&self.references.cells, &key) {
+            return Ok(Some(cells));
+        }
+        let kind = self.cells_kind();
+        let stored = self.store.features(id)?;
+        let stored = stored.iter().find(|f| f.kind == kind && f.variant == version);
+        let cells = match stored.and_then(|f| ReferenceCells::from_bytes(&f.bytes).ok()) {
+            Some(cells) => Some(cells),
+            // Damaged, or never there.
+            None => self.cells_anew(id, version)?,
+        };
+        let Some(cells) = cells.map(Arc::new) else {
+            return Ok(None);
+        };
+        keep(&self.references.cells, MAX_KEPT_CELLS, key, &cells);
+        Ok(Some(cells))
+    }
+
+    fn cells_anew(
+        &self,
+        id: PictureId,
+        version: &str,
+    ) -> Result<Option<ReferenceCells>, EngineError> {
+        let Ok(bytes) = self.store.picture_bytes(id) else {
+            return Ok(None);
+        };
+        let picture = imaging::decode_reference(&bytes, &self.limits)?.on_natural_ground();
+        // Every version that any kind has: which one is wanted is known already.
+        let versions = versions(&picture.pixels, AssetKind::Logo);
+        match versions.iter().find(|(name, _)| *name == version) {
+            Some((_, pixels)) => Ok(self.embedder.embed_reference(pixels)?.cells),
+            None => Ok(None),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::describe::{SPACE_WHOLE, SPACE_WINDOW, further_versions};
+use super::describe::{AS_GIVEN, SPACE_WHOLE, SPACE_WINDOW, versions};
 use super::manifest::{AssetSource, ManifestError};
 use super::{Engine, EngineError};
 use crate::domain::{AssetDraft, AssetId, AssetKind, PictureId};
@@ -175,50 +175,55 @@ impl Engine {
             return Err(EngineError::BlankReference);
         }
         let gray = image::imageops::grayscale(&imaging::trim(&picture.pixels));
-        let features = LocalFeatures::extract(&gray, &FeatureLimits::REFERENCE);
+        let local = LocalFeatures::extract(&gray, &FeatureLimits::REFERENCE);
+        let (descriptors, mut features) = self.descriptors(&picture, kind)?;
+        features.push(Features {
+            kind: FEATURES_KIND.to_owned(),
+            variant: AS_GIVEN.to_owned(),
+            bytes: local.to_bytes(),
+        });
         Ok(NewPicture {
             source_name: source_name.to_owned(),
             bytes: bytes.to_vec(),
             width: picture.original_size[0],
             height: picture.original_size[1],
             hash: PictureHash::of(&picture.pixels).as_bytes().to_vec(),
-            descriptors: self.descriptors(&picture, kind)?,
-            features: vec![Features {
-                kind: FEATURES_KIND.to_owned(),
-                variant: "plain".to_owned(),
-                bytes: features.to_bytes(),
-            }],
+            descriptors,
+            features,
         })
     }
 
+    /// What the network says of a reference in each version in which it is registered: vectors, and
+    /// cells in the form in which the store keeps them.
     fn descriptors(
         &self,
         picture: &Picture,
         kind: AssetKind,
-    ) -> Result<Vec<Descriptor>, EngineError> {
+    ) -> Result<(Vec<Descriptor>, Vec<Features>), EngineError> {
         let descriptor = |space: &str, variant: &str, embedding| Descriptor {
             space: space.to_owned(),
             variant: variant.to_owned(),
             model: self.model().clone(),
             embedding,
         };
-        let pixels = &picture.pixels;
-        let mut descriptors = vec![
-            descriptor(
-                SPACE_WINDOW,
-                "plain",
-                self.embedder.embed_reference(pixels)?,
-            ),
-            descriptor(SPACE_WHOLE, "plain", self.embedder.embed_whole(pixels)?),
-        ];
-        // Nobody sells a product in negative colours.
-        if kind == AssetKind::Logo {
-            for (variant, pixels) in further_versions(pixels) {
-                let vector = self.embedder.embed_reference(&pixels)?;
-                descriptors.push(descriptor(SPACE_WINDOW, variant, vector));
-            }
+        let whole = self.embedder.embed_whole(&picture.pixels)?;
+        let mut descriptors = vec![descriptor(SPACE_WHOLE, AS_GIVEN, whole)];
+        let mut cells = Vec::new();
+        for (variant, pixels) in versions(&picture.pixels, kind) {
+            let described = self.embedder.embed_reference(&pixels)?;
+            descriptors.push(descriptor(SPACE_WINDOW, variant, described.embedding));
+            cells.extend(described.cells.map(|cells| Features {
+                kind: self.cells_kind(),
+                variant: variant.to_owned(),
+                bytes: cells.to_bytes(),
+            }));
         }
-        Ok(descriptors)
+        Ok((descriptors, cells))
+    }
+
+    /// Kind under which the store keeps cells: those of another network are of no use.
+    pub(super) fn cells_kind(&self) -> String {
+        format!("cells {}", self.model())
     }
 
     /// Describes all pictures anew with the network in use, which then takes over. Interrupted, it
@@ -240,7 +245,11 @@ impl Engine {
                 .map(|&(id, kind)| {
                     let bytes = self.store.picture_bytes(id)?;
                     let picture = imaging::decode_reference(&bytes, &self.limits)?;
-                    Ok((id, self.descriptors(&picture.on_natural_ground(), kind)?))
+                    let (descriptors, cells) =
+                        self.descriptors(&picture.on_natural_ground(), kind)?;
+                    // Before the descriptors, which say that the picture is done.
+                    self.store.put_features(id, &cells)?;
+                    Ok((id, descriptors))
                 })
                 .collect::<Result<Vec<_>, EngineError>>()?;
             self.store.put_descriptors(&described)?;

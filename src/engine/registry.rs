@@ -28,6 +28,8 @@ pub struct Reference {
     pub hash: Option<PictureHash>,
     /// Vectors that windows are compared with.
     pub windows: Vec<Embedding>,
+    /// Names of the versions of the picture that these describe, one for each.
+    pub versions: Vec<String>,
     /// Vectors that whole photos are compared with.
     pub wholes: Vec<Embedding>,
 }
@@ -217,10 +219,13 @@ fn saved_or_new(dim: usize, folder: &Path, stamp: &str) -> LiveIndex {
 }
 
 fn reference_of(picture: IndexedPicture) -> Reference {
-    let (mut windows, mut wholes) = (Vec::new(), Vec::new());
+    let (mut windows, mut versions, mut wholes) = (Vec::new(), Vec::new(), Vec::new());
     for descriptor in picture.descriptors {
         match descriptor.space.as_str() {
-            SPACE_WINDOW => windows.push(descriptor.embedding),
+            SPACE_WINDOW => {
+                windows.push(descriptor.embedding);
+                versions.push(descriptor.variant);
+            }
             SPACE_WHOLE => wholes.push(descriptor.embedding),
             // Spaces of a later version are of no use here.
             _ => {}
@@ -231,6 +236,7 @@ fn reference_of(picture: IndexedPicture) -> Reference {
         asset_id: picture.asset_id,
         hash: PictureHash::from_bytes(&picture.hash).ok(),
         windows,
+        versions,
         wholes,
     }
 }

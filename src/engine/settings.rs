@@ -72,6 +72,8 @@ pub struct Stages {
     pub whole: bool,
     /// Windows of the photo against references.
     pub windows: bool,
+    /// The best window against the reference, cell by cell.
+    pub cells: bool,
     /// Picture hashes.
     pub hash: bool,
     /// Local features under one transform.
@@ -82,13 +84,14 @@ pub struct Stages {
 
 impl Stages {
     /// The names of the stages.
-    pub const NAMES: [&str; 5] = ["whole", "windows", "hash", "geometry", "words"];
+    pub const NAMES: [&str; 6] = ["whole", "windows", "cells", "hash", "geometry", "words"];
 
     /// Everything on.
     pub fn all() -> Self {
         Self {
             whole: true,
             windows: true,
+            cells: true,
             hash: true,
             geometry: true,
             words: true,
@@ -100,6 +103,7 @@ impl Stages {
         Self {
             whole: false,
             windows: false,
+            cells: false,
             hash: false,
             geometry: false,
             words: false,
@@ -111,6 +115,7 @@ impl Stages {
         match name {
             "whole" => Some(&mut self.whole),
             "windows" => Some(&mut self.windows),
+            "cells" => Some(&mut self.cells),
             "hash" => Some(&mut self.hash),
             "geometry" => Some(&mut self.geometry),
             "words" => Some(&mut self.words),

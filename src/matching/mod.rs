@@ -1,5 +1,6 @@
 //! Pure comparison of two pictures and judgement of what was measured: no IO, no database, no network.
 
+pub mod cells;
 pub mod features;
 pub mod geometry;
 pub mod hash;

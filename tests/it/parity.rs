@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use touchstone::domain::{Embedding, Region};
+use touchstone::domain::{Embedding, ReferenceCells, Region};
 use touchstone::embed::{Embedder, OnnxEmbedder};
 use touchstone::imaging::{self, DecodeLimits};
 
@@ -57,7 +57,7 @@ fn pixels(path: &Path) -> image::RgbImage {
 
 fn check(what: &str, path: &Path, ours: &Embedding, theirs: &Value) {
     let cosine = ours.similarity(&vector(theirs)).expect("same dimension").0;
-    let least = if what == "window" {
+    let least = if what == "window" || what == "cell" {
         LEAST_WINDOW_COSINE
     } else {
         LEAST_COSINE
@@ -69,6 +69,24 @@ fn check(what: &str, path: &Path, ours: &Embedding, theirs: &Value) {
     );
 }
 
+/// Cells of the registered picture: where they are, what they show, and which of them count.
+fn check_cells(path: &Path, ours: &Option<ReferenceCells>, theirs: &Value) {
+    let ours = ours.as_ref().expect("the network gives cells");
+    let chosen = theirs["chosen"].as_array().expect("an array");
+    assert!(chosen.len() >= 3, "only {} cells", chosen.len());
+    for cell in chosen {
+        let [column, row] = ["column", "row"].map(|k| cell[k].as_u64().expect("a count") as usize);
+        let vector = Embedding::new(ours.map().cell(column, row).to_vec()).expect("a direction");
+        check("cell", path, &vector, &cell["descriptor"]);
+    }
+    let [columns, rows] = ours.map().size();
+    let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (column, row)));
+    let n_shown = places.filter(|&(column, row)| ours.is_shown(column, row)).count();
+    // A cell at the edge of the mark may go either way.
+    let expected = theirs["n_shown"].as_u64().expect("a count") as usize;
+    assert!(n_shown.abs_diff(expected) <= 2, "{}: {n_shown} cells, {expected} expected", path.display());
+}
+
 #[test]
 fn whole_pictures_references_and_windows_agree_with_python() {
     let embedder =
@@ -76,12 +94,14 @@ fn whole_pictures_references_and_windows_agree_with_python() {
     for (path, reference) in references() {
         let picture = pixels(&path);
         let registered = embedder.embed_reference(&picture).expect("a description");
-        check("reference", &path, &registered, &reference["reference"]);
+        let seen = &registered.embedding;
+        check("reference", &path, seen, &reference["reference"]);
+        check_cells(&path, &registered.cells, &reference["cells"]);
         let whole = embedder.embed_whole(&picture).expect("a description");
         check("whole", &path, &whole, &reference["gem"]);
-        let mut windows = embedder.embed_windows(&picture).expect("a description");
+        let mut windows = embedder.embed_windows(&picture).expect("a description").windows;
         let whole = Region::new(0.0, 0.0, picture.width() as f32, picture.height() as f32);
-        if windows[0].0 == whole && windows[0].1 == registered {
+        if windows[0].region == whole && windows[0].embedding == *seen {
             windows.remove(0); // all of it, as registered; the references know the pyramid alone
         }
 
@@ -92,7 +112,7 @@ fn whole_pictures_references_and_windows_agree_with_python() {
         assert!(windows.len() > first_of_level + number(&level["windows"]));
         for chosen in level["chosen"].as_array().expect("an array") {
             let index = first_of_level + number(&chosen["index"]);
-            check("window", &path, &windows[index].1, &chosen["descriptor"]);
+            check("window", &path, &windows[index].embedding, &chosen["descriptor"]);
         }
     }
 }
@@ -105,6 +125,6 @@ fn a_plain_embedder_with_a_card_works_too() {
     let picture = pixels(&path);
     let whole = embedder.embed_whole(&picture).expect("a description");
     check("whole", &path, &whole, &reference["gem"]);
-    let windows = embedder.embed_windows(&picture).expect("a description");
+    let windows = embedder.embed_windows(&picture).expect("a description").windows;
     assert!(windows.len() > 5, "whole and crops at two scales");
 }

@@ -38,6 +38,10 @@ pub enum Feature {
     ColourAgreement,
     /// Share of the aligned area that agrees.
     ResidualAgreement,
+    /// Agreement of the best window and the reference, cell by cell.
+    CellAgreement,
+    /// How far that leads over the best other brand.
+    CellMargin,
     /// Likeness of a word to a word mark, from the point where it means anything.
     Word,
     /// The same, only for words that no dictionary holds.
@@ -74,6 +78,8 @@ impl Feature {
                 .map(|v| ((v - LEAST_COPY_NCC) / (1.0 - LEAST_COPY_NCC)).max(0.0)),
             Self::ColourAgreement => m.colour_difference.map(|v| 1.0 - v),
             Self::ResidualAgreement => m.residual_share.map(|v| 1.0 - v),
+            Self::CellAgreement => m.cell_agreement,
+            Self::CellMargin => m.cell_margin,
             Self::Word => m.word_similarity.map(above_least_similarity),
             Self::RareWord => m.word_similarity.map(|similarity| {
                 let is_common = m.word_is_common.unwrap_or(0.0);
@@ -97,6 +103,7 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
             WholeSimilarity,
             WholeLift,
             WindowLift,
+            CellAgreement,
             Inliers,
             InlierRatio,
             ReferenceCoverage,
@@ -108,6 +115,8 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
             WindowSimilarity,
             WindowLift,
             WindowMargin,
+            CellAgreement,
+            CellMargin,
             WholeLift,
             WholeMargin,
             HashAgreement,
@@ -125,6 +134,8 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
             WindowSimilarity,
             WindowLift,
             WindowMargin,
+            CellAgreement,
+            CellMargin,
             WholeLift,
             WholeMargin,
             Inliers,

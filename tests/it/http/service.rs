@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use touchstone::domain::{Embedding, FindingKind, ModelId, Region};
+use touchstone::domain::{Embedding, FindingKind, ModelId};
 use touchstone::embed::fake::FakeEmbedder;
-use touchstone::embed::{EmbedError, Embedder};
+use touchstone::embed::{DescribedPhoto, DescribedReference, EmbedError, Embedder};
 use touchstone::engine::{Background, Engine, EngineSettings, Stages};
 use touchstone::http::{HttpState, ServeLimits, router};
 use touchstone::matching::judge::{Feature, Judge, Logistic, Term};
@@ -325,7 +325,7 @@ impl Embedder for MoodyEmbedder {
         self.inner.whole_dim()
     }
 
-    fn embed_reference(&self, picture: &RgbImage) -> Result<Embedding, EmbedError> {
+    fn embed_reference(&self, picture: &RgbImage) -> Result<DescribedReference, EmbedError> {
         self.inner.embed_reference(picture)
     }
 
@@ -333,7 +333,7 @@ impl Embedder for MoodyEmbedder {
         self.inner.embed_whole(picture)
     }
 
-    fn embed_windows(&self, photo: &RgbImage) -> Result<Vec<(Region, Embedding)>, EmbedError> {
+    fn embed_windows(&self, photo: &RgbImage) -> Result<DescribedPhoto, EmbedError> {
         match &self.mood {
             Mood::Gated(gate) => gate.pass(),
             Mood::Panics => panic!("the network fell over"),
