@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--neighbours", type=Path, required=True)
+    parser.add_argument("--begin", type=Path, help="go on from what an earlier run wrote")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
     options = parser.parse_args()
@@ -117,6 +118,8 @@ def main() -> None:
     neighbours = np.load(options.neighbours)
     some = samples.batch(rng.choice(len(samples), 256, replace=False), rng)[0]
     fine = Fine(some.reshape(-1, some.shape[-1]))
+    if options.begin:
+        fine.load_state_dict({name: torch.from_numpy(value) for name, value in np.load(options.begin).items()})
     average = {name: value.detach().clone() for name, value in fine.state_dict().items()}
     optimiser = torch.optim.Adam(fine.parameters(), lr=RATE)
     begun, order, step, total = time.monotonic(), np.array([], int), 0, 0.0

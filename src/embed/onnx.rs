@@ -234,11 +234,14 @@ impl OnnxEmbedder {
                 })
                 .collect();
             let vectors = self.run(&crops, &[], |outputs| self.vectors(outputs, batch.len()))?;
-            let windows = batch.iter().zip(vectors).map(|(&region, embedding)| Window {
-                region,
-                embedding,
-                place: None,
-            });
+            let windows = batch
+                .iter()
+                .zip(vectors)
+                .map(|(&region, embedding)| Window {
+                    region,
+                    embedding,
+                    place: None,
+                });
             described.windows.extend(windows);
         }
         Ok(described)
@@ -293,7 +296,9 @@ impl DescribedPhoto {
 fn shown_cells(square: &RgbImage, ground: Rgb<u8>, card: &CellsCard) -> Vec<bool> {
     let is_far = |pixel: &Rgb<u8>| {
         let channels = pixel.0.iter().zip(ground.0);
-        channels.into_iter().any(|(&a, b)| a.abs_diff(b) > card.tolerance)
+        channels
+            .into_iter()
+            .any(|(&a, b)| a.abs_diff(b) > card.tolerance)
     };
     let least = card.shown * (card.side * card.side) as f32;
     let [columns, rows] = [square.width() / card.side, square.height() / card.side];
@@ -301,7 +306,11 @@ fn shown_cells(square: &RgbImage, ground: Rgb<u8>, card: &CellsCard) -> Vec<bool
     cells
         .map(|(column, row)| {
             let pixels = square.view(column * card.side, row * card.side, card.side, card.side);
-            pixels.pixels().filter(|(_, _, pixel)| is_far(pixel)).count() as f32 > least
+            pixels
+                .pixels()
+                .filter(|(_, _, pixel)| is_far(pixel))
+                .count() as f32
+                > least
         })
         .collect()
 }

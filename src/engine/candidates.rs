@@ -177,7 +177,10 @@ fn nearest_window(reference: &Reference, description: &PhotoDescription) -> Opti
     });
     let (similarity, window_idx, version_idx) = similarities.max_by(|a, b| a.0.total_cmp(&b.0))?;
     let version = reference.versions[version_idx].clone();
-    let nearest = Nearest { window_idx, version };
+    let nearest = Nearest {
+        window_idx,
+        version,
+    };
     Some((similarity, nearest))
 }
 

@@ -97,7 +97,9 @@ impl Engine {
         }
         let kind = self.cells_kind();
         let stored = self.store.features(id)?;
-        let stored = stored.iter().find(|f| f.kind == kind && f.variant == version);
+        let stored = stored
+            .iter()
+            .find(|f| f.kind == kind && f.variant == version);
         let cells = match stored.and_then(|f| ReferenceCells::from_bytes(&f.bytes).ok()) {
             Some(cells) => Some(cells),
             // Damaged, or never there.

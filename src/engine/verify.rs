@@ -12,9 +12,9 @@ use crate::matching::photometry;
 
 /// Candidates whose cells are compared: a fraction of a millisecond each.
 const MAX_LAID_OVER: usize = 48;
-/// Candidates whose local features are compared: among 16 the right one is nearly always found, and
-/// each costs milliseconds.
-const MAX_VERIFIED: usize = 16;
+/// Candidates whose local features are compared, milliseconds each. Ordered by their cells too, eight
+/// find as much as sixteen, and four a little less (`benches/RESULTS.md`, 24 November 2026).
+const MAX_VERIFIED: usize = 8;
 /// Pictures of one asset whose local features are compared.
 const MAX_PICTURES: usize = 4;
 /// Agreeing places from which pixels are compared: fewer do not pin the transform down.
@@ -131,9 +131,8 @@ impl Engine {
                 continue;
             };
             let cells = self.reference_cells(candidate.picture_id, &nearest.version)?;
-            candidate.measured.cell_agreement = cells.and_then(|cells| {
-                agreement(&description.maps[place.map_idx], place.frame, &cells)
-            });
+            candidate.measured.cell_agreement = cells
+                .and_then(|cells| agreement(&description.maps[place.map_idx], place.frame, &cells));
         }
         let registry = self.registry();
         let agreements: Vec<_> = candidates

@@ -128,11 +128,20 @@ mod tests {
 
     #[test]
     fn a_picture_agrees_with_itself_wherever_it_lies() {
-        let photo = map([12, 12], |x, y| if x >= 4 && y >= 3 { pattern(x - 4, y - 3) } else { 1 });
+        let photo = map([12, 12], |x, y| {
+            if x >= 4 && y >= 3 {
+                pattern(x - 4, y - 3)
+            } else {
+                1
+            }
+        });
         let frame = |x: f32, y: f32| Region::new(x / 12.0, y / 12.0, 0.5, 0.5);
         let there = |x, y| agreement(&photo, frame(x, y), &reference(pattern)).expect("comparable");
         assert!((there(4.0, 3.0) - 1.0).abs() < 1e-6);
-        assert!((there(5.0, 4.0) - 1.0).abs() < 0.35, "one cell off: most are within reach");
+        assert!(
+            (there(5.0, 4.0) - 1.0).abs() < 0.35,
+            "one cell off: most are within reach"
+        );
         assert!(there(4.0, 3.0) > there(0.0, 9.0));
     }
 

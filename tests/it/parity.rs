@@ -81,10 +81,16 @@ fn check_cells(path: &Path, ours: &Option<ReferenceCells>, theirs: &Value) {
     }
     let [columns, rows] = ours.map().size();
     let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (column, row)));
-    let n_shown = places.filter(|&(column, row)| ours.is_shown(column, row)).count();
+    let n_shown = places
+        .filter(|&(column, row)| ours.is_shown(column, row))
+        .count();
     // A cell at the edge of the mark may go either way.
     let expected = theirs["n_shown"].as_u64().expect("a count") as usize;
-    assert!(n_shown.abs_diff(expected) <= 2, "{}: {n_shown} cells, {expected} expected", path.display());
+    assert!(
+        n_shown.abs_diff(expected) <= 2,
+        "{}: {n_shown} cells, {expected} expected",
+        path.display()
+    );
 }
 
 #[test]
@@ -99,7 +105,10 @@ fn whole_pictures_references_and_windows_agree_with_python() {
         check_cells(&path, &registered.cells, &reference["cells"]);
         let whole = embedder.embed_whole(&picture).expect("a description");
         check("whole", &path, &whole, &reference["gem"]);
-        let mut windows = embedder.embed_windows(&picture).expect("a description").windows;
+        let mut windows = embedder
+            .embed_windows(&picture)
+            .expect("a description")
+            .windows;
         let whole = Region::new(0.0, 0.0, picture.width() as f32, picture.height() as f32);
         if windows[0].region == whole && windows[0].embedding == *seen {
             windows.remove(0); // all of it, as registered; the references know the pyramid alone
@@ -112,7 +121,12 @@ fn whole_pictures_references_and_windows_agree_with_python() {
         assert!(windows.len() > first_of_level + number(&level["windows"]));
         for chosen in level["chosen"].as_array().expect("an array") {
             let index = first_of_level + number(&chosen["index"]);
-            check("window", &path, &windows[index].embedding, &chosen["descriptor"]);
+            check(
+                "window",
+                &path,
+                &windows[index].embedding,
+                &chosen["descriptor"],
+            );
         }
     }
 }
@@ -125,6 +139,9 @@ fn a_plain_embedder_with_a_card_works_too() {
     let picture = pixels(&path);
     let whole = embedder.embed_whole(&picture).expect("a description");
     check("whole", &path, &whole, &reference["gem"]);
-    let windows = embedder.embed_windows(&picture).expect("a description").windows;
+    let windows = embedder
+        .embed_windows(&picture)
+        .expect("a description")
+        .windows;
     assert!(windows.len() > 5, "whole and crops at two scales");
 }
