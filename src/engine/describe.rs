@@ -37,13 +37,15 @@ pub struct PhotoDescription {
 impl PhotoDescription {
     /// A description whose local features are not found yet.
     pub(super) fn new(
-        windows: Vec<(Region, Embedding)>,
+        windows: Vec<Window>,
+        maps: Vec<CellMap>,
         whole: Embedding,
         hashes: Option<Vec<PictureHash>>,
         words: Option<Vec<Word>>,
     ) -> Self {
         Self {
             windows,
+            maps,
             whole,
             hashes,
             words,
@@ -71,19 +73,8 @@ impl Engine {
             Some(reader) => Some(reader.read(&photo.pixels)?),
             None => None,
         };
-<<<<<<< HEAD
         let hashes = self.settings.stages.hash.then(|| hashes(&photo.pixels));
-        Ok(PhotoDescription::new(windows, whole, hashes, words))
-=======
-        Ok(PhotoDescription {
-            windows,
-            maps,
-            whole,
-            hashes: self.settings.stages.hash.then(|| hashes(&photo.pixels)),
-            words,
-            features: OnceLock::new(),
-        })
->>>>>>> 01f86e0 (Lay references over windows cell by cell)
+        Ok(PhotoDescription::new(windows, maps, whole, hashes, words))
     }
 }
 

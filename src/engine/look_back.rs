@@ -76,7 +76,10 @@ impl Engine {
         let judgement = match self.store.photo_file(photo.id)? {
             Some(bytes) => {
                 let picture = self.prepare(&bytes)?;
-                let verified = self.verify(&picture, &kept.description, candidates)?;
+                // Cells are not kept.
+                let description = self.embed(&picture)?;
+                let candidates = self.find_candidates(&picture, &description)?;
+                let verified = self.verify(&picture, &description, candidates)?;
                 self.judge(&picture, verified, None)
             }
             None => {

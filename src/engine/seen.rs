@@ -4,6 +4,7 @@
 use super::describe::PhotoDescription;
 use super::{Engine, EngineError};
 use crate::domain::{Embedding, FileDigest, PhotoId, Region};
+use crate::embed::Window;
 use crate::matching::hash::{HASH_BYTES, PictureHash};
 use crate::ocr::Word;
 
@@ -36,7 +37,7 @@ pub(super) fn to_bytes(
     for side in prepared.into_iter().chain(original) {
         bytes.extend(side.to_le_bytes());
     }
-    let window_dim = description.windows.first().map_or(0, |(_, v)| v.dim());
+    let window_dim = description.windows.first().map_or(0, |w| w.embedding.dim());
     let hashes = description.hashes.as_deref().unwrap_or_default();
     for count in [
         description.windows.len(),
@@ -46,11 +47,14 @@ pub(super) fn to_bytes(
     ] {
         bytes.extend((count as u32).to_le_bytes());
     }
-    for (region, vector) in &description.windows {
+    for Window {
+        region, embedding, ..
+    } in &description.windows
+    {
         for number in [region.x, region.y, region.w, region.h] {
             bytes.extend(number.to_le_bytes());
         }
-        bytes.extend(quantised(vector));
+        bytes.extend(quantised(embedding));
     }
     bytes.extend(quantised(&description.whole));
     for hash in hashes {
@@ -76,7 +80,12 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<KeptDescription, EngineError> {
     let windows = (0..n_windows)
         .map(|_| {
             let region = Region::new(rest.float()?, rest.float()?, rest.float()?, rest.float()?);
-            Ok((region, embedding(rest.take(window_dim)?)?))
+            Ok(Window {
+                region,
+                embedding: embedding(rest.take(window_dim)?)?,
+                // The maps are ten times as large as all vectors, and are not kept.
+                place: None,
+            })
         })
         .collect::<Result<Vec<_>, EngineError>>()?;
     let whole = embedding(rest.take(whole_dim)?)?;
@@ -89,7 +98,7 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<KeptDescription, EngineError> {
         serde_json::from_slice(rest.0).map_err(|_| bad("its words are no JSON"))?;
     let hashes = (!hashes.is_empty()).then_some(hashes);
     Ok(KeptDescription {
-        description: PhotoDescription::new(windows, whole, hashes, words),
+        description: PhotoDescription::new(windows, Vec::new(), whole, hashes, words),
         prepared,
         original,
     })
@@ -181,7 +190,12 @@ mod tests {
             quad: [[1.0, 2.0]; 4],
         };
         PhotoDescription::new(
-            vec![(Region::new(-1.5, 0.0, 30.0, 30.0), vector.clone())],
+            vec![Window {
+                region: Region::new(-1.5, 0.0, 30.0, 30.0),
+                embedding: vector.clone(),
+                place: None,
+            }],
+            Vec::new(),
             vector,
             Some(vec![PictureHash::from_bytes(&[7; 32]).expect("a hash")]),
             Some(vec![word]),
@@ -197,9 +211,9 @@ mod tests {
             prop_assert_eq!((kept.prepared, kept.original), ([30, 20], [60, 40]));
             prop_assert_eq!(&kept.description.hashes, &before.hashes);
             prop_assert_eq!(&kept.description.words, &before.words);
-            let (region, vector) = &kept.description.windows[0];
-            prop_assert_eq!(*region, before.windows[0].0);
-            for (a, b) in [(vector, &before.windows[0].1), (&kept.description.whole, &before.whole)] {
+            let [window, same] = [&kept.description.windows[0], &before.windows[0]];
+            prop_assert_eq!(window.region, same.region);
+            for (a, b) in [(&window.embedding, &same.embedding), (&kept.description.whole, &before.whole)] {
                 prop_assert!(a.similarity(b).expect("same length").0 > 0.999);
             }
         }
