@@ -72,7 +72,7 @@ pub(super) async fn decide(
     let body: DecisionBody = receive_json(request).await?;
     let decision = NewDecision {
         opinion: body.decision,
-        reason: text("reason", body.reason, MAX_REASON_CHARS)?,
+        reason: reason(body.reason)?,
         decided_by: person(body.decided_by)?,
     };
     let write = state.workers.run(Lane::Writes, move |engine| {
@@ -109,6 +109,11 @@ pub(super) async fn undo(
         Ok(Decided { finding, changed })
     });
     write.await.map(Json)
+}
+
+/// A reason as it is kept, checked.
+pub(super) fn reason(given: Option<String>) -> Result<Option<String>, Problem> {
+    text("reason", given, MAX_REASON_CHARS)
 }
 
 fn person(name: Option<String>) -> Result<String, Problem> {

@@ -9,6 +9,9 @@
 //! |---|---|
 //! | `/` | `GET` |
 //! | `/try` | `GET`, `POST` |
+//! | `/review`, `/review/{id}` | `GET` |
+//! | `/review/{id}/decide`, `undo` | `POST` |
+//! | `/review/{id}/evidence`, `/review/{id}/photo/{size}` | `GET` |
 //! | `/assets` | `GET`, `POST` |
 //! | `/assets/{id}` | `GET` |
 //! | `/assets/{id}/enable`, `disable`, `remove` | `POST` |
@@ -19,12 +22,16 @@
 
 mod assets;
 mod card;
+mod deciding;
+mod evidence;
 mod files;
+mod filters;
 mod overview;
 mod page;
 mod phrases;
 mod pictures;
 mod registering;
+mod review;
 mod trying;
 
 use std::sync::Arc;
@@ -41,6 +48,12 @@ pub(super) fn routes() -> Router<Arc<HttpState>> {
     Router::new()
         .route("/", get(overview::show))
         .route("/try", get(trying::ask).post(trying::answer))
+        .route("/review", get(review::queue))
+        .route("/review/{id}", get(review::finding))
+        .route("/review/{id}/decide", post(deciding::decide))
+        .route("/review/{id}/undo", post(deciding::undo))
+        .route("/review/{id}/evidence", get(evidence::part))
+        .route("/review/{id}/photo/{size}", get(evidence::photo))
         .route("/assets", get(assets::list).post(registering::register))
         .route("/assets/{id}", get(assets::show))
         .route("/assets/{id}/{change}", post(assets::change))

@@ -1,15 +1,39 @@
-//! `GET /`: where a first-time user starts.
+//! `GET /`: where a first-time user starts, and where the work stands.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 
 use super::super::HttpState;
 use super::super::problem::Problem;
 use super::super::workers::Lane;
 use super::page::{Page, Shell};
+use super::phrases::counted;
 use crate::engine::Engine;
+use crate::report::percent;
+use crate::store::{BrandStatistics, CaseStatistics};
+
+/// Days in the chart, today included.
+const N_DAYS: i64 = 30;
+
+/// A day in the chart; places within a picture of 3 × [`N_DAYS`] by 40.
+struct Day {
+    day: String,
+    n: u64,
+    x: i64,
+    y: String,
+    height: String,
+}
+
+struct BrandRow {
+    statistics: BrandStatistics,
+    /// Share of right ones among the decided, with its range.
+    precision: Option<String>,
+}
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -18,6 +42,12 @@ struct Overview {
     n_brands: usize,
     n_assets: u64,
     model: String,
+    statistics: CaseStatistics,
+    n_decided: u64,
+    queue_age: Option<String>,
+    days: Vec<Day>,
+    n_lately: u64,
+    brands: Vec<BrandRow>,
 }
 
 pub(super) async fn show(State(state): State<Arc<HttpState>>) -> Result<Page, Problem> {
@@ -28,10 +58,116 @@ pub(super) async fn show(State(state): State<Arc<HttpState>>) -> Result<Page, Pr
 fn look(engine: &Engine) -> Result<Overview, Problem> {
     let brands = engine.store().brands()?;
     let used = brands.iter().filter(|brand| brand.n_assets > 0);
+    let now = Timestamp::now();
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let first = today.saturating_sub(Span::new().days(N_DAYS - 1));
+    let statistics = engine.store().case_statistics(&first.to_string())?;
+    let decided = |b: &BrandStatistics| b.n_confirmed + b.n_rejected + b.n_unsure;
     Ok(Overview {
         shell: Shell::new("overview", "Overview"),
         n_brands: used.count(),
         n_assets: brands.iter().map(|brand| brand.n_assets).sum(),
         model: engine.model().to_string(),
+        n_decided: statistics.brands.iter().map(decided).sum(),
+        queue_age: statistics
+            .oldest_open
+            .as_deref()
+            .and_then(|oldest| age(oldest, now)),
+        days: days(&statistics.n_by_day, first),
+        n_lately: statistics.n_by_day.iter().map(|(_, n)| n).sum(),
+        brands: statistics.brands.iter().map(brand_row).collect(),
+        statistics,
     })
+}
+
+fn age(since: &str, now: Timestamp) -> Option<String> {
+    let since: Timestamp = since.parse().ok()?;
+    let minutes = usize::try_from(now.duration_since(since).as_secs() / 60).unwrap_or(0);
+    Some(match minutes {
+        0 => "less than a minute".to_owned(),
+        1..60 => counted(minutes, "minute", "minutes"),
+        60..2880 => counted(minutes / 60, "hour", "hours"),
+        _ => counted(minutes / 1440, "day", "days"),
+    })
+}
+
+fn days(n_by_day: &[(String, u64)], first: Date) -> Vec<Day> {
+    let most = n_by_day.iter().map(|(_, n)| *n).max().unwrap_or(0).max(1);
+    (0..N_DAYS)
+        .map(|i| {
+            let day = first.saturating_add(Span::new().days(i)).to_string();
+            let found = n_by_day.iter().find(|(known, _)| *known == day);
+            let n = found.map_or(0, |(_, n)| *n);
+            let height = 40.0 * n as f64 / most as f64;
+            Day {
+                day,
+                n,
+                x: 3 * i,
+                y: format!("{:.2}", 40.0 - height),
+                height: format!("{height:.2}"),
+            }
+        })
+        .collect()
+}
+
+fn brand_row(statistics: &BrandStatistics) -> BrandRow {
+    let (right, wrong) = (statistics.n_confirmed, statistics.n_rejected);
+    let n = right + wrong;
+    let precision = (n > 0).then(|| {
+        let [low, high] = wilson(right, n);
+        let share = right as f64 / n as f64;
+        format!("{} ({} to {})", percent(share), percent(low), percent(high))
+    });
+    BrandRow {
+        statistics: statistics.clone(),
+        precision,
+    }
+}
+
+/// Where the share behind `right` of `n` lies with 95 % confidence (Wilson 1927), `n` at least 1.
+fn wilson(right: u64, n: u64) -> [f64; 2] {
+    const Z: f64 = 1.96;
+    let (n, share) = (n as f64, right as f64 / n as f64);
+    let middle = share + Z * Z / (2.0 * n);
+    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let whole = 1.0 + Z * Z / n;
+    [(middle - half) / whole, (middle + half) / whole].map(|v| v.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_decisions_leave_a_wide_range() {
+        // Checked with statsmodels' proportion_confint(method="wilson").
+        for (right, n, expected) in [(1, 1, [0.207, 1.0]), (9, 10, [0.596, 0.982])] {
+            let found = wilson(right, n);
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() < 0.001, "{found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_day_has_a_bar_and_the_highest_is_full() {
+        let first: Date = "2026-01-30".parse().expect("a day");
+        let days = days(&[("2026-02-01".to_owned(), 4)], first);
+        assert_eq!(days.len(), N_DAYS as usize);
+        assert_eq!((days[2].n, days[2].height.as_str()), (4, "40.00"));
+        assert_eq!((days[0].n, days[0].height.as_str()), (0, "0.00"));
+    }
+
+    #[test]
+    fn ages_are_told_in_the_largest_unit_that_fits() {
+        let now: Timestamp = "2026-02-01T12:00:00Z".parse().expect("a time");
+        for (since, told) in [
+            ("2026-02-01T11:59:30Z", "less than a minute"),
+            ("2026-02-01T11:59:00Z", "1 minute"),
+            ("2026-01-31T12:00:00Z", "24 hours"),
+            ("2026-01-20T12:00:00Z", "12 days"),
+        ] {
+            assert_eq!(age(since, now).as_deref(), Some(told));
+        }
+    }
 }

@@ -125,3 +125,9 @@ pub(super) fn capitalised(text: &str) -> String {
 pub(super) fn day(moment: &str) -> &str {
     moment.get(..10).unwrap_or(moment)
 }
+
+/// A moment as the store writes it, RFC 3339, to the minute.
+pub(super) fn moment(moment: &str) -> String {
+    let minute = moment.get(..16).unwrap_or(moment);
+    format!("{} UTC", minute.replace('T', " "))
+}

@@ -1,6 +1,6 @@
 //! `/try`: what does this photo show, and why; for what it does not show, why not.
 //!
-//! Nothing is kept: the photo comes with the request and goes back in the page.
+//! The photo comes with the request and goes back in the page; it is kept only when that is asked for.
 
 use std::sync::Arc;
 
@@ -15,13 +15,15 @@ use super::card::{Card, PhotoView, data_uri};
 use super::page::{Page, Shell};
 use super::phrases::{counted, why_not};
 use super::pictures::jpeg;
-use crate::domain::{Finding, PhotoVerdict, PictureId, Seller, Verdict};
+use crate::domain::{
+    Finding, FindingStatus, Keep, Keeping, Listing, PhotoVerdict, PictureId, Seller, Verdict,
+};
 use crate::engine::{Engine, Examination, Judged};
 use crate::report::{kind_words, percent};
 
 const FIELDS: FormFields = FormFields {
     file: "photo",
-    texts: &["seller"],
+    texts: &["seller", "keep"],
 };
 /// Largest side of the photo on the page.
 const PHOTO_SIDE_PX: u32 = 1280;
@@ -36,7 +38,16 @@ struct TryPage {
     shell: Shell,
     n_assets: usize,
     seller: String,
+    /// Whether photos are kept.
+    keeps: bool,
     answer: Option<Answer>,
+}
+
+/// What was asked.
+struct Asked {
+    photo: Upload,
+    seller: String,
+    keeps: bool,
 }
 
 /// What is said of one photo.
@@ -49,6 +60,8 @@ struct Answer {
     meaning: String,
     /// How long it took, and what it was compared with.
     facts: String,
+    /// What was kept, and where it is reviewed.
+    kept: Option<(String, String)>,
     cards: Vec<Card>,
     /// Most probable of what was not found, in full; only when nothing was found.
     nearest: Option<Card>,
@@ -75,6 +88,7 @@ pub(super) async fn ask(State(state): State<Arc<HttpState>>) -> Result<Page, Pro
         shell: Shell::new("try", "Try a photo"),
         n_assets: count.await?,
         seller: String::new(),
+        keeps: false,
         answer: None,
     })
 }
@@ -88,17 +102,28 @@ pub(super) async fn answer(
         return Err(invalid("the page's form sends multipart/form-data"));
     };
     let seller = form.texts.remove("seller").unwrap_or_default();
+    let keeps = form.texts.contains_key("keep");
     form.files.retain(|file| !file.bytes.is_empty());
     let Some(photo) = form.files.into_iter().next() else {
         return Err(invalid("no photo was chosen: drop one on the page"));
     };
-    let work = state.workers.run(Lane::Pictures, move |engine| {
-        try_page(engine, photo, seller)
-    });
+    let asked = Asked {
+        photo,
+        seller,
+        keeps,
+    };
+    let work = state
+        .workers
+        .run(Lane::Pictures, move |engine| try_page(engine, asked));
     Page::of(&work.await?)
 }
 
-fn try_page(engine: &Engine, photo: Upload, seller: String) -> Result<TryPage, Problem> {
+fn try_page(engine: &Engine, asked: Asked) -> Result<TryPage, Problem> {
+    let Asked {
+        photo,
+        seller,
+        keeps,
+    } = asked;
     let sold_by = (!seller.trim().is_empty()).then(|| Seller {
         id: Some(seller.trim().to_owned()),
         ..Seller::default()
@@ -107,12 +132,45 @@ fn try_page(engine: &Engine, photo: Upload, seller: String) -> Result<TryPage, P
         .examine(&photo.bytes, sold_by.as_ref())
         .map_err(|error| Problem::from(error).about(&photo.name))?;
     let n_assets = engine.with_registry(|registry| registry.n_assets())?;
+    let mut answer = answer_of(engine, &examined, photo.name.clone(), n_assets)?;
+    if keeps {
+        answer.kept = Some(keep(engine, &photo, sold_by)?);
+    }
     Ok(TryPage {
         shell: Shell::new("try", "Try a photo"),
         n_assets,
         seller,
-        answer: Some(answer_of(engine, &examined, photo.name, n_assets)?),
+        keeps,
+        answer: Some(answer),
     })
+}
+
+/// Keeps the photo with its findings; says what was kept, and where it is reviewed.
+fn keep(
+    engine: &Engine,
+    photo: &Upload,
+    seller: Option<Seller>,
+) -> Result<(String, String), Problem> {
+    let listing = seller.map(|seller| Listing {
+        seller: Some(seller),
+        ..Listing::default()
+    });
+    let keeping = Keeping {
+        keep: Keep::Photos,
+        ..Keeping::default()
+    };
+    let kept = engine.match_and_keep(&photo.bytes, &photo.name, listing.as_ref(), keeping)?;
+    let mut open = kept.findings.iter();
+    let open = open.find(|finding| finding.status == FindingStatus::Open);
+    let address = match open.and_then(|finding| finding.id) {
+        Some(id) => format!("/review/{}", id.0),
+        None => "/review?status=all".to_owned(),
+    };
+    let n = counted(kept.findings.len(), "finding", "findings");
+    Ok((
+        format!("Kept for {} days, with {n}.", keeping.days),
+        address,
+    ))
 }
 
 fn answer_of(
@@ -150,6 +208,7 @@ fn answer_of(
             counted(n_assets, "asset", "assets"),
             verdict.timings_ms.total() / 1e3
         ),
+        kept: None,
         near: near(examined, &verdict, nearest.is_some()),
         cards,
         nearest,

@@ -13,13 +13,14 @@ mod records;
 mod remembered;
 mod retention;
 mod sightings;
+mod statistics;
 
 #[cfg(test)]
 mod tests;
 
 pub use records::{
-    Decision, DecisionScope, EarlierDecision, FindingCursor, FindingFilter, FindingOrder,
-    FindingRecord, ListingRecord, ListingRef, NearPhoto, NearestOther, NewDecision, NewFinding,
-    NewPhoto, NewSighting, PendingPhoto, PhotoRef, Precedent, RememberedAnswer, SeenPhoto,
-    SightingId, Suppression,
+    BrandStatistics, CaseStatistics, Decision, DecisionScope, EarlierDecision, FindingCursor,
+    FindingFilter, FindingOrder, FindingRecord, ListingRecord, ListingRef, NearPhoto, NearestOther,
+    NewDecision, NewFinding, NewPhoto, NewSighting, PendingPhoto, PhotoRef, Precedent,
+    RememberedAnswer, SeenPhoto, SightingId, Suppression,
 };

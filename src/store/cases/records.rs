@@ -341,3 +341,33 @@ pub struct RememberedAnswer {
     /// The body.
     pub body: Vec<u8>,
 }
+
+/// Counts over all findings.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct CaseStatistics {
+    /// Findings that nobody has decided on.
+    pub n_open: u64,
+    /// Findings that an earlier rejection spares people.
+    pub n_suppressed: u64,
+    /// When the oldest open one was made, RFC 3339 UTC.
+    pub oldest_open: Option<String>,
+    /// Days, as `2026-01-31`, with the findings made on them; days without are left out.
+    pub n_by_day: Vec<(String, u64)>,
+    /// Brands that anything was found of, those with the most open findings first.
+    pub brands: Vec<BrandStatistics>,
+}
+
+/// Where the findings of a brand stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BrandStatistics {
+    /// Its name.
+    pub brand: String,
+    /// Undecided.
+    pub n_open: u64,
+    /// Said to be right.
+    pub n_confirmed: u64,
+    /// Said to be wrong.
+    pub n_rejected: u64,
+    /// Could not be told.
+    pub n_unsure: u64,
+}

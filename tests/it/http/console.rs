@@ -122,3 +122,49 @@ async fn what_looks_alike_is_named_when_it_is_registered() {
     assert!(page.contains("Looks like what is registered already"));
     assert!(page.contains("<bdi>sun</bdi>"), "named by its file");
 }
+
+#[tokio::test]
+async fn a_kept_photo_is_reviewed_decided_and_undone_with_forms() {
+    let service = Service::new();
+    service.register("Acme", "Star", &picture(STAR)).await;
+    let photo = picture(STAR);
+    let form: &[(&str, Option<&str>, &[u8])] =
+        &[("photo", Some("star.png"), &photo), ("keep", None, b"1")];
+    let tried = service.post_form("/try", form).await;
+    assert!(
+        tried.text().contains("Kept for 365 days"),
+        "{}",
+        tried.text()
+    );
+    let queue = service.get("/review").await.text();
+    assert!(queue.contains("Acme, Star"), "{queue}");
+    let evidence = service.get("/review/1/evidence").await;
+    assert_eq!(evidence.status, StatusCode::OK, "{}", evidence.text());
+    let small = service.get("/review/1/photo/small").await;
+    assert_eq!(small.header("content-type"), "image/jpeg");
+
+    let evil = "filters=status%3Dall%26x%3D%0d%0aset-cookie:a";
+    for (action, body, done) in [
+        (
+            "decide",
+            format!("opinion=rejected&reason=ours&{evil}"),
+            "rejected",
+        ),
+        ("undo", evil.to_owned(), "undone"),
+    ] {
+        let mut request = to("POST", &format!("/review/1/{action}"), Body::from(body));
+        let kind = "application/x-www-form-urlencoded".parse().expect("a type");
+        request.headers_mut().insert("content-type", kind);
+        let answer = service.call(request).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+        let location = answer.header("location");
+        assert!(location.contains("?status=all&done="), "{location}");
+        assert!(location.contains(done), "{location}");
+        let page = service.get(location).await.text();
+        assert!(page.contains("ours"), "the history says why");
+    }
+    assert_eq!(
+        service.get("/review/99").await.status,
+        StatusCode::NOT_FOUND
+    );
+}

@@ -11,6 +11,7 @@ function enliven(root) {
   each(root, "form[data-send]", (form) => onSubmit(form, follow));
   each(root, "form[data-replace]", (form) => onSubmit(form, replaceMain));
   each(root, "[data-overlay]", enlivenOverlay);
+  each(root, "[data-load]", load);
 }
 
 // Pictures
@@ -87,15 +88,20 @@ for (const name of ["dragover", "drop"]) {
 function onSubmit(form, use) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const [error, busy, button] = ["[data-error]", "[data-busy]", "button"].map((s) => form.querySelector(s));
+    const [error, busy] = ["[data-error]", "[data-busy]"].map((s) => form.querySelector(s) ?? document.createElement("p"));
+    const body = new FormData(form, event.submitter);
     const wait = (is) => {
-      button.disabled = is;
-      if (busy) busy.hidden = !is;
+      each(form, "button", (button) => (button.disabled = is));
+      busy.hidden = !is;
     };
     error.hidden = true;
     wait(true);
     try {
-      const answer = await fetch(form.action, { method: "POST", body: new FormData(form), headers: { accept: "application/json" } });
+      const answer = await fetch(form.action, {
+        method: "POST",
+        body: form.enctype === "multipart/form-data" ? body : new URLSearchParams(body),
+        headers: { accept: "application/json" },
+      });
       if (!answer.ok) throw new Error((await answer.json()).detail);
       await use(answer);
     } catch (cause) {
@@ -113,11 +119,69 @@ function follow(answer) {
 async function replaceMain(answer) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const main = document.querySelector("main");
+  abandoned.abort();
+  abandoned = new AbortController();
   main.replaceChildren(...page.querySelector("main").childNodes);
+  if (answer.redirected) {
+    history.replaceState(null, "", answer.url);
+  }
   enliven(main);
   main.querySelector("[data-focus]")?.focus({ preventScroll: true });
   main.querySelector("[data-focus]")?.scrollIntoView({ block: "nearest" });
 }
+
+// Parts that take a while
+
+/** Ends what the page that has been left was still waiting for. */
+let abandoned = new AbortController();
+
+async function load(place) {
+  const signal = abandoned.signal;
+  try {
+    const answer = await fetch(place.dataset.load, { signal, headers: { accept: "application/json" } });
+    if (!answer.ok) return;
+    const part = new DOMParser().parseFromString(await answer.text(), "text/html");
+    place.replaceChildren(...part.body.childNodes);
+    enliven(place);
+  } catch {
+    // What stands there already is true as well.
+  }
+}
+
+// Keys
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches("input:not([type=checkbox]), textarea, select");
+  if (event.key === "Escape" && isTyping) {
+    event.target.blur();
+  }
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) {
+    return;
+  }
+  const target = document.querySelector(`main [data-key="${CSS.escape(event.key.toLowerCase())}"]`);
+  if (target) {
+    event.preventDefault();
+    target.matches("input:not([type=checkbox])") ? target.focus() : target.click();
+  }
+});
+
+/** Links within the queue change the page without loading it anew. */
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[data-swap]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) {
+    return;
+  }
+  event.preventDefault();
+  const answer = await fetch(link.href).catch(() => null);
+  if (!answer?.ok) {
+    location.assign(link.href);
+    return;
+  }
+  history.pushState(null, "", link.href);
+  await replaceMain(answer);
+});
+
+window.addEventListener("popstate", () => location.reload());
 
 // Overlays
 

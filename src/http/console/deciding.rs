@@ -1,0 +1,93 @@
+//! Decisions from the queue: what is said of a finding, and taking it back.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::response::Redirect;
+use serde::Deserialize;
+
+use super::super::HttpState;
+use super::super::decisions::reason;
+use super::super::findings::finding_id;
+use super::super::problem::Problem;
+use super::super::workers::Lane;
+use super::filters::Filters;
+use crate::domain::{FindingId, Opinion};
+use crate::store::{DecisionScope, NewDecision};
+
+/// Who decides, as long as nobody signs in.
+const NOBODY: &str = "console";
+
+#[derive(Deserialize)]
+pub(super) struct Said {
+    opinion: Opinion,
+    #[serde(default)]
+    reason: String,
+    /// Checked: all undecided findings of the asset on nearly the same photo.
+    #[serde(default)]
+    repeats: String,
+    #[serde(default)]
+    filters: String,
+    /// The finding that comes next; 0 for none.
+    #[serde(default)]
+    next: i64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct TakenBack {
+    #[serde(default)]
+    filters: String,
+}
+
+/// `POST /review/{id}/decide`: leads to the next finding of the queue.
+pub(super) async fn decide(
+    State(state): State<Arc<HttpState>>,
+    Path(id): Path<String>,
+    Form(said): Form<Said>,
+) -> Result<Redirect, Problem> {
+    let id = finding_id(&id)?;
+    let decision = NewDecision {
+        opinion: said.opinion,
+        reason: reason(Some(said.reason))?,
+        decided_by: NOBODY.to_owned(),
+    };
+    let scope = if said.repeats.is_empty() {
+        DecisionScope::Finding
+    } else {
+        DecisionScope::Cluster
+    };
+    let done = said.opinion.as_str();
+    let write = state.workers.run(Lane::Writes, move |engine| {
+        let changed = engine.store().decide(id, &decision, scope)?;
+        // Decided together with this one, it is no longer what comes next.
+        let next = FindingId(said.next);
+        let has_next = said.next > 0 && !changed.contains(&next);
+        Ok((changed.len(), has_next.then_some(next)))
+    });
+    let (n, next) = write.await?;
+    let path = next.map_or("/review".to_owned(), |next| format!("/review/{}", next.0));
+    Ok(led_to(&path, &said.filters, done, id, n))
+}
+
+/// `POST /review/{id}/undo`: takes back what was said of the finding, and of those with it.
+pub(super) async fn undo(
+    State(state): State<Arc<HttpState>>,
+    Path(id): Path<String>,
+    Form(taken_back): Form<TakenBack>,
+) -> Result<Redirect, Problem> {
+    let id = finding_id(&id)?;
+    let write = state.workers.run(Lane::Writes, move |engine| {
+        Ok(engine.store().undo(id, NOBODY, DecisionScope::Cluster)?)
+    });
+    let n = write.await?.len();
+    let path = format!("/review/{}", id.0);
+    Ok(led_to(&path, &taken_back.filters, "undone", id, n))
+}
+
+/// `path` with the filters, which are read so that nothing else gets into the address.
+fn led_to(path: &str, filters: &str, done: &str, id: FindingId, n: usize) -> Redirect {
+    let address = Filters::read(filters).address(path);
+    let mark = if address.contains('?') { '&' } else { '?' };
+    Redirect::to(&format!("{address}{mark}done={done}&of={}&n={n}", id.0))
+}
