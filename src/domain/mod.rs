@@ -18,7 +18,7 @@ pub use asset::{
 };
 pub use cells::{CellMap, CellsError, ReferenceCells};
 pub use digest::FileDigest;
-pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity};
+pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity, dot};
 pub use finding::{Finding, FindingKind, PhotoVerdict, StageTimings, Verdict};
 pub use listing::{Listing, ScannedPhoto, Seller};
 pub use measurements::Measurements;

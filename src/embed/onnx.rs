@@ -170,21 +170,11 @@ impl OnnxEmbedder {
         })
     }
 
-    /// Whether a photo is also described as a registered picture is: a banner, of which square windows
-    /// show only parts, and a picture on an even ground, which the windows would take in.
-    fn is_seen_best_whole(&self, photo: &RgbImage) -> bool {
-        let (long, short) = (
-            photo.width().max(photo.height()),
-            photo.width().min(photo.height()),
-        );
-        long >= BANNER * short || self.has_ground(photo)
-    }
-
-    /// A picture as a registered one is shown to the network: trimmed, letterboxed on its edge colour;
-    /// and that colour.
-    fn laid_out(&self, picture: &RgbImage) -> (RgbImage, Rgb<u8>) {
+    /// A picture as a registered one is shown to the network: letterboxed on its edge colour, and
+    /// trimmed where it has a ground; and that colour.
+    fn laid_out(&self, picture: &RgbImage, has_ground: bool) -> (RgbImage, Rgb<u8>) {
         let rules = &self.card.reference;
-        let trimmed = self.has_ground(picture).then(|| imaging::trim(picture));
+        let trimmed = has_ground.then(|| imaging::trim(picture));
         let content = trimmed.as_ref().unwrap_or(picture);
         let ground = imaging::edge_colour(picture);
         let square = imaging::letterbox(content, rules.side, rules.margin, ground);
@@ -204,8 +194,11 @@ impl OnnxEmbedder {
     ) -> Result<DescribedPhoto, EmbedError> {
         let size = [photo.width(), photo.height()];
         let mut described = DescribedPhoto::default();
-        if self.is_seen_best_whole(photo) {
-            described.add_whole(size, self.embed_one(self.laid_out(photo).0)?);
+        let has_ground = self.has_ground(photo);
+        // Square windows show only parts of a banner, and take in the ground about other pictures:
+        // these are also described as a registered picture is.
+        if has_ground || size[0].max(size[1]) >= BANNER * size[0].min(size[1]) {
+            described.add_whole(size, self.embed_one(self.laid_out(photo, has_ground).0)?);
         }
         for &side in &card.sides {
             let level = level_size(size, side, card.cell);
@@ -332,7 +325,7 @@ impl Embedder for OnnxEmbedder {
     }
 
     fn embed_reference(&self, picture: &RgbImage) -> Result<DescribedReference, EmbedError> {
-        let (square, ground) = self.laid_out(picture);
+        let (square, ground) = self.laid_out(picture, self.has_ground(picture));
         let shown = self
             .card
             .cells

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{EngineError, PhotoDescription};
-use crate::domain::FileDigest;
+use crate::domain::{FileDigest, dot};
 use crate::embed::Embedder;
 
 /// The most similar pictures of the background whose mean counts as chance. Measured on real photos:
@@ -133,24 +133,6 @@ fn unit(bytes: &[u8]) -> Vec<f32> {
     values.iter().map(|v| v / norm).collect()
 }
 
-/// Sum of products in eight lanes, which compilers turn into vector instructions.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a_chunks
-        .remainder()
-        .iter()
-        .zip(b_chunks.remainder())
-        .map(|(x, y)| x * y)
-        .sum();
-    for (x, y) in a_chunks.zip(b_chunks) {
-        for lane in 0..8 {
-            lanes[lane] += x[lane] * y[lane];
-        }
-    }
-    lanes.iter().sum::<f32>() + rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,11 +173,5 @@ mod tests {
         write("stranger");
         let none = Background::load(&card, &FakeEmbedder::default()).expect("no background");
         assert!(none.windows.is_empty());
-    }
-
-    #[test]
-    fn dot_takes_the_rest_along() {
-        let a: Vec<f32> = (0..19).map(|i| i as f32).collect();
-        assert_eq!(dot(&a, &a), a.iter().map(|v| v * v).sum::<f32>());
     }
 }

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::background::dot;
 use super::registry::{Reference, Registry};
 use super::word_marks::FoundWord;
 use super::{Engine, EngineError, PhotoDescription};
-use crate::domain::{AssetId, Measurements, PictureId, Region};
+use crate::domain::{AssetId, Measurements, PictureId, Region, dot};
 use crate::imaging::Picture;
 use crate::matching::margin::margins;
 

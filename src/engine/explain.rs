@@ -4,11 +4,11 @@ use super::{FoundWord, Verified};
 use crate::domain::Measurements;
 
 /// Hash distance up to which the pictures as such agree.
-const NEAR_HASH: f32 = 64.0;
+pub const NEAR_HASH: f32 = 64.0;
 /// Agreeing points from which they are worth a word.
-const NOTABLE_INLIERS: f32 = 6.0;
+pub const NOTABLE_INLIERS: f32 = 6.0;
 /// Likeness of words from which they are worth a word.
-const NOTABLE_WORD: f32 = 0.6;
+pub const NOTABLE_WORD: f32 = 0.6;
 
 /// One sentence for each kind of evidence there is, strongest kinds first.
 pub(super) fn reasons(verified: &Verified) -> Vec<String> {

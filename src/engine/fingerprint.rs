@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{env, fs, io};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Engine, EngineError};
 use crate::domain::{FileDigest, ModelId};
 use crate::embed::ModelCard;
 use crate::runtime;
 
 /// The program and the files that answers are made with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fingerprint {
     /// Version of touchstone.
     pub touchstone: String,

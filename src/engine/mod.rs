@@ -46,6 +46,7 @@ pub use cases::{CaseFinding, CasePhoto};
 pub use describe::PhotoDescription;
 pub use error::EngineError;
 pub use examination::{Basis, Examination};
+pub use explain::{NEAR_HASH, NOTABLE_INLIERS, NOTABLE_WORD};
 pub use fingerprint::Fingerprint;
 pub use judgement::{Judged, Judgement};
 pub use look_back::LookBack;

@@ -6,8 +6,8 @@ use super::check::{Bundle, Check, check};
 use super::container::{Entries, Limits, pack};
 use super::overlay::{PhotoLabel, draw_finding};
 use super::record::{
-    AssetRecord, AssetRole, BundleRecord, PictureRecord, README, RECORD, RESULT, RecordParts,
-    RegistryRecord, SettingsRecord, overlay_entry,
+    AssetRecord, AssetRole, BundleRecord, FORMAT, PictureRecord, README, RECORD, RESULT,
+    RegistryRecord, SettingsRecord, VERSION, overlay_entry,
 };
 use super::result::result_json;
 use super::{BundleFault, EvidenceError, file};
@@ -76,9 +76,14 @@ pub fn make_bundle(
     let result = result_json(examination, &policy, is_kept).map_err(BundleFault::from)?;
     entries.insert(RESULT.to_owned(), result);
     entries.insert(README.to_owned(), README_TEXT.as_bytes().to_vec());
-    let parts = RecordParts {
+    let digests = entries
+        .iter()
+        .map(|(name, bytes)| (name.clone(), FileDigest::of(bytes)));
+    let record = BundleRecord {
+        format: FORMAT.to_owned(),
+        format_version: VERSION,
         made_at: jiff::Timestamp::now().to_string(),
-        tool: engine.fingerprint()?.into(),
+        tool: engine.fingerprint()?,
         registry: RegistryRecord {
             id: engine.store().registry_id().map_err(EngineError::from)?,
             revision: examination.revision,
@@ -86,9 +91,9 @@ pub fn make_bundle(
         settings: SettingsRecord::of(engine.settings()),
         photo,
         assets,
+        entries: digests.collect(),
         timings_ms: examination.timings_ms,
     };
-    let record = BundleRecord::new(parts, &entries);
     let record = serde_json::to_vec_pretty(&record).map_err(BundleFault::from)?;
     entries.insert(RECORD.to_owned(), record);
     let bytes = pack(&entries, Limits::DEFAULT)?;

@@ -12,11 +12,11 @@ use super::consistency::entry;
 use super::container::{Entries, Limits, unpack};
 use super::difference::{Difference, differences};
 use super::overlay::{PhotoLabel, draw_finding};
-use super::record::{AssetRole, BundleRecord, RESULT, ToolRecord, overlay_entry};
+use super::record::{AssetRole, BundleRecord, RESULT, overlay_entry};
 use super::result::result_json;
 use super::{BundleFault, EvidenceError};
 use crate::domain::{AssetId, FileDigest, PhotoVerdict};
-use crate::engine::{Engine, EngineSettings, Examination};
+use crate::engine::{Engine, EngineSettings, Examination, Fingerprint};
 
 /// A bundle whose entries are those of its record, byte for byte.
 pub struct Bundle {
@@ -121,7 +121,7 @@ pub fn check(bundle: &Bundle, engine: &Engine) -> Result<Check, EvidenceError> {
             finding.asset_id = recorded;
         }
     }
-    check.compare_tools(&bundle.record.tool, &engine.fingerprint()?.into());
+    check.compare_tools(&bundle.record.tool, &engine.fingerprint()?);
     let found = result_json(&examination, &policy, |id| recorded_ids.get(&id).copied());
     let found = found.map_err(BundleFault::from)?;
     let recorded = entry(&bundle.entries, RESULT)?;
@@ -157,7 +157,7 @@ fn register(bundle: &Bundle, engine: &Engine) -> Result<BTreeMap<AssetId, AssetI
 }
 
 impl Check {
-    fn compare_tools(&mut self, recorded: &ToolRecord, found: &ToolRecord) {
+    fn compare_tools(&mut self, recorded: &Fingerprint, found: &Fingerprint) {
         let digest = |d: Option<&FileDigest>| d.map(FileDigest::to_hex);
         let mut note = |is_circumstance: bool, what: &str, a: Option<String>, b: Option<String>| {
             if a != b {

@@ -31,5 +31,5 @@ pub use difference::Difference;
 pub use error::{BundleFault, EvidenceError};
 pub use overlay::{PhotoLabel, draw_finding, write_findings};
 pub use record::{
-    AssetRecord, AssetRole, BundleRecord, PictureRecord, RegistryRecord, SettingsRecord, ToolRecord,
+    AssetRecord, AssetRole, BundleRecord, PictureRecord, RegistryRecord, SettingsRecord,
 };

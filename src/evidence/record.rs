@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BundleFault;
 use super::consistency::bad;
-use super::container::Entries;
-use crate::domain::{AssetDraft, AssetId, AssetKind, FileDigest, ModelId, StageTimings};
+use crate::domain::{AssetDraft, AssetId, AssetKind, FileDigest, StageTimings};
 use crate::engine::{EngineSettings, Fingerprint, Stages};
 use crate::matching::policy::Policy;
 
@@ -28,12 +27,12 @@ pub(super) const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleRecord {
-    format: String,
-    format_version: u32,
+    pub(super) format: String,
+    pub(super) format_version: u32,
     /// When the photo was compared, RFC 3339, UTC.
     pub made_at: String,
     /// By what.
-    pub tool: ToolRecord,
+    pub tool: Fingerprint,
     /// With which registry.
     pub registry: RegistryRecord,
     /// Under which settings.
@@ -46,22 +45,6 @@ pub struct BundleRecord {
     pub entries: BTreeMap<String, FileDigest>,
     /// Milliseconds per stage.
     pub timings_ms: StageTimings,
-}
-
-/// The program and its files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ToolRecord {
-    /// Version of touchstone.
-    pub touchstone: String,
-    /// The embedding network.
-    pub model: ModelId,
-    /// SHA-256 of networks' cards, judge and background by role.
-    pub files: BTreeMap<String, FileDigest>,
-    /// SHA-256 of the ONNX Runtime library.
-    pub onnxruntime: Option<FileDigest>,
-    /// Processor and system.
-    pub machine: String,
 }
 
 /// Which registry, and when in its life.
@@ -153,18 +136,6 @@ impl AssetRecord {
     }
 }
 
-impl From<Fingerprint> for ToolRecord {
-    fn from(fingerprint: Fingerprint) -> Self {
-        Self {
-            touchstone: fingerprint.touchstone,
-            model: fingerprint.model,
-            files: fingerprint.files,
-            onnxruntime: fingerprint.onnxruntime,
-            machine: fingerprint.machine,
-        }
-    }
-}
-
 impl SettingsRecord {
     /// What matters of an engine's settings.
     pub(super) fn of(settings: &EngineSettings) -> Self {
@@ -198,37 +169,7 @@ impl SettingsRecord {
     }
 }
 
-/// A record without the parts that every record has.
-pub(super) struct RecordParts {
-    pub made_at: String,
-    pub tool: ToolRecord,
-    pub registry: RegistryRecord,
-    pub settings: SettingsRecord,
-    pub photo: PictureRecord,
-    pub assets: Vec<AssetRecord>,
-    pub timings_ms: StageTimings,
-}
-
 impl BundleRecord {
-    /// The record of a bundle with these entries.
-    pub(super) fn new(parts: RecordParts, entries: &Entries) -> Self {
-        let digests = entries
-            .iter()
-            .map(|(name, bytes)| (name.clone(), FileDigest::of(bytes)));
-        Self {
-            format: FORMAT.to_owned(),
-            format_version: VERSION,
-            made_at: parts.made_at,
-            tool: parts.tool,
-            registry: parts.registry,
-            settings: parts.settings,
-            photo: parts.photo,
-            assets: parts.assets,
-            entries: digests.collect(),
-            timings_ms: parts.timings_ms,
-        }
-    }
-
     /// Entries that show the findings, in their order.
     pub(super) fn overlays(&self) -> impl Iterator<Item = &String> {
         let names = self.entries.keys();

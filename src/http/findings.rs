@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
-use super::images::{content_headers, is_known};
+use super::images::{content_headers, is_known, tagged};
 use super::paging::{cursor, cursor_text, malformed, page_length, since};
 use super::problem::{Problem, ProblemKind};
 use super::workers::Lane;
@@ -158,19 +158,12 @@ pub(super) async fn photo(
         Ok((format!("\"{sha256}\""), bytes))
     });
     let (tag, bytes) = read.await?;
-    let mut response = if is_known(&headers, &tag) {
+    let response = if is_known(&headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         (content_headers(&bytes), bytes).into_response()
     };
-    let headers = response.headers_mut();
-    let tag = HeaderValue::from_str(&tag).expect("hexadecimal digits are a header value");
-    headers.insert(header::ETAG, tag);
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-cache"),
-    );
-    Ok(response)
+    Ok(tagged(&tag, response))
 }
 
 /// The id in an address; what is no id names no finding.

@@ -72,20 +72,24 @@ pub(super) async fn file(
         Ok((tag, Some(engine.store().picture_bytes(picture)?)))
     });
     let (tag, bytes) = read.await?;
-    let mut response = match bytes {
+    let response = match bytes {
         Some(bytes) => (content_headers(&bytes), bytes).into_response(),
         None => StatusCode::NOT_MODIFIED.into_response(),
     };
+    Ok(tagged(&tag, response))
+}
+
+/// An answer that may be kept under `tag`, hexadecimal digits in quotes, but is asked for again each
+/// time: a removed picture must be gone everywhere.
+pub(super) fn tagged(tag: &str, mut response: Response) -> Response {
+    let tag = HeaderValue::from_str(tag).expect("digits in quotes are a header value");
     let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(header::ETAG, tag);
-    }
-    // Kept, but asked for again each time: a removed picture must be gone everywhere.
+    headers.insert(header::ETAG, tag);
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("private, no-cache"),
     );
-    Ok(response)
+    response
 }
 
 /// Removes a picture, for good, at once.

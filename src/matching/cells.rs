@@ -5,7 +5,7 @@
 //! picture looks for its like in the window, near its own place. Measured on real photos, 24 November
 //! 2026: see `benches/RESULTS.md`.
 
-use crate::domain::{CellMap, ReferenceCells, Region};
+use crate::domain::{CellMap, ReferenceCells, Region, dot};
 
 /// Cells that a cell may lie off its place, each way: windows lie on a grid and fit only roughly. Two
 /// find more than one on real photos.
@@ -85,20 +85,6 @@ fn places(start: f32, extent: f32, n: usize, length: usize) -> Vec<(usize, f32)>
             (at as usize, at.fract())
         })
         .collect()
-}
-
-/// Sum of products, in eight lanes that the compiler keeps in one register.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    let (a_lanes, a_rest) = a.as_chunks::<8>();
-    let (b_lanes, b_rest) = b.as_chunks::<8>();
-    for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    lanes.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]

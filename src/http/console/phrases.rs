@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 use crate::domain::{Finding, Measurements};
-use crate::engine::{Examination, Verified};
+use crate::engine::{Examination, NEAR_HASH, NOTABLE_INLIERS, NOTABLE_WORD, Verified};
 use crate::matching::geometry::Alignment;
 use crate::matching::geometry::polygon::{area, clipped};
 use crate::matching::geometry::transform::{apply, derivative, stretches};
@@ -99,21 +99,15 @@ pub(super) fn next_brand(examined: &Examination, finding: &Finding) -> Option<St
     ))
 }
 
-/// Agreeing points below which a transform is chance more often than not.
-const FIRM_INLIERS: f32 = 6.0;
 /// Likeness above chance that means little, as unrelated pictures reach it now and then.
 const SMALL_LIFT: f32 = 0.1;
-/// Hash bits up to which pictures as such agree.
-const NEAR_HASH: f32 = 64.0;
-/// Likeness of words below which they are other words.
-const NEAR_WORD: f32 = 0.6;
 
 /// What speaks against a candidate, most telling first.
 pub(super) fn why_not(verified: &Verified) -> Vec<String> {
     let m = &verified.candidate.measured;
     let margin = m.window_margin.or(m.whole_margin);
     let sentences = [
-        m.inliers.filter(|&n| n < FIRM_INLIERS).map(few_points),
+        m.inliers.filter(|&n| n < NOTABLE_INLIERS).map(few_points),
         m.inliers
             .is_none()
             .then(|| "Other assets were nearer, so its points were not compared.".to_owned()),
@@ -124,7 +118,7 @@ pub(super) fn why_not(verified: &Verified) -> Vec<String> {
             .filter(|&margin| margin < 0.0)
             .map(|margin| format!("Another brand is nearer, by {:.2}.", -margin)),
         m.word_similarity
-            .is_some_and(|likeness| likeness < NEAR_WORD)
+            .is_some_and(|likeness| likeness < NOTABLE_WORD)
             .then(|| "None of its words was read in the photo.".to_owned()),
         m.hash_distance.filter(|&d| d > NEAR_HASH).map(|d| {
             format!("As whole pictures they differ in {d:.0} of 256 bits; copies differ in few.")

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::super::HttpState;
-use super::super::images::{is_known, picture_id, picture_of};
+use super::super::images::{is_known, picture_id, picture_of, tagged};
 use super::super::problem::{Problem, ProblemKind};
 use super::super::workers::Lane;
 use crate::http::assets::asset_id;
@@ -34,7 +34,7 @@ pub(super) async fn scaled(
         .workers
         .run(Lane::Reads, move |engine| Ok(engine.store().picture(id)?));
     let tag = format!("\"{}-{side_px}\"", known.await?.sha256.to_hex());
-    let mut response = if is_known(&headers, &tag) {
+    let response = if is_known(&headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let draw = state.workers.run(Lane::Pictures, move |engine| {
@@ -45,15 +45,7 @@ pub(super) async fn scaled(
         let jpeg_type = HeaderValue::from_static("image/jpeg");
         ([(header::CONTENT_TYPE, jpeg_type)], draw.await?).into_response()
     };
-    let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(header::ETAG, tag);
-    }
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-cache"),
-    );
-    Ok(response)
+    Ok(tagged(&tag, response))
 }
 
 /// `pixels` as a JPEG of at most `side_px` a side.
