@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-api test-console check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-python calibrate clean
+.PHONY: help setup build program demo test test-api test-console check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-python calibrate clean
 
 CARGO ?= cargo
 
@@ -23,11 +23,14 @@ test: check ## every check and every test
 	@$(MAKE) --no-print-directory test-api
 	@$(MAKE) --no-print-directory test-console
 
-test-api: setup ## requests made from the API's description, good and bad, to a real server: no answer may be a 5xx
-	@CARGO="$(CARGO)" scripts/test_api.sh
+# As `cargo build` makes it, half of the crates would be compiled again, with other features.
+program: setup
+	$(CARGO) test --locked --test it --no-run
 
-test-console: setup ## the console in headless Chromium; screenshots in target/screenshots/
-	$(CARGO) build --locked
+test-api: program ## requests made from the API's description, good and bad, to a real server: no answer may be a 5xx
+	@scripts/test_api.sh
+
+test-console: program ## the console in headless Chromium; screenshots in target/screenshots/
 	@scripts/test_console.sh
 
 check: setup fmt clippy unit doc ## the fast loop: format, lints, unit tests, documentation

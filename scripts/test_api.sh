@@ -1,14 +1,10 @@
 #!/usr/bin/env bash
 # Sends thousands of requests made from /openapi.json, good and bad, to a real server with a registry of
 # its own. No answer may be a 5xx. The Python packages go into target/api-venv.
-#   test_api.sh [PROGRAM]     default: target/debug/touchstone, built first
+#   test_api.sh [PROGRAM]     default: target/debug/touchstone, which `make test-api` builds
 set -euo pipefail
 cd "$(dirname "$0")/.."
-program=${1:-}
-if [ -z "$program" ]; then
-    ${CARGO:-cargo} build --locked
-    program=target/debug/touchstone
-fi
+program=${1:-target/debug/touchstone}
 venv=target/api-venv
 if ! cmp -s scripts/test_api/requirements.txt $venv/made-from; then
     rm -rf $venv
