@@ -318,6 +318,10 @@ pub(super) struct CalibrateCommand {
     /// How much each photo of a CSV counts, one for each --photos [default: 1]
     #[arg(long, value_name = "W")]
     pub weight: Vec<f64>,
+    /// Also write what was measured of every candidate, with its label, as JSON lines: for a fit of
+    /// one's own
+    #[arg(long, value_name = "FILE")]
+    pub rows: Option<PathBuf>,
     /// Where the data come from, kept in the judge
     #[arg(long, default_value = "unnamed data")]
     pub provenance: String,

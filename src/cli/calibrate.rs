@@ -37,6 +37,13 @@ pub(super) fn run(settings: Settings, command: CalibrateCommand) -> anyhow::Resu
         );
         n_photos += photos.len();
     }
+    if let Some(path) = &command.rows {
+        let mut output = Output::create(path)?;
+        for row in &rows {
+            output.write_record((serde_json::to_string(row)? + "\n").as_bytes())?;
+        }
+        output.finish()?;
+    }
     let judge = fit_judge(&rows, &command.provenance)?;
     let text = serde_json::to_string_pretty(&judge)? + "\n";
     let mut output = Output::create(&command.out)?;

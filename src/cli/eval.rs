@@ -235,7 +235,7 @@ fn print_table(report: &Report) -> io::Result<()> {
 }
 
 /// Candidates written per photo: enough to see what came instead of the right one.
-const N_DETAILS: usize = 8;
+const N_DETAILS: usize = 16;
 
 fn write_details(path: &Path, answered: &[Answered], by: EvalBy) -> anyhow::Result<()> {
     let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;

@@ -46,6 +46,10 @@ pub struct Measurements {
     pub colour_difference: Option<f32>,
     /// Share of the aligned area that disagrees, `0..=1`.
     pub residual_share: Option<f32>,
+    /// How much better the reference agrees with the photo than any other that fits the same place,
+    /// judged where the two differ, `-1..=1`; negative when another fits better. `None` for marks, and
+    /// where nothing else fits.
+    pub rival_lead: Option<f32>,
     /// Best likeness of a word read in the photo to a word mark of the asset, `0..=1`.
     pub word_similarity: Option<f32>,
     /// 1 when the word that comes closest is an ordinary dictionary word, else 0.

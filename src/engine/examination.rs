@@ -80,13 +80,26 @@ impl Engine {
     ///
     /// Everything else that is measured of an asset comes from its own pictures, the photo and the
     /// background. A margin is measured against the leader, or from there against the best of
-    /// another brand, so these two stand for all. Only the most promising candidates are looked at
+    /// another brand, so these two stand for all. A probability allows for the likeliest rival in the
+    /// same place, and packs that lie there are compared with each other. Only the most promising candidates are looked at
     /// closely: where one of the assets was not among them, all that were are needed, lest it takes a
     /// place that it did not have.
     pub fn basis(&self, examination: &Examination, subjects: &[AssetId]) -> Basis {
         let registry = self.registry();
         let verified = &examination.verified;
         let mut assets: BTreeSet<AssetId> = subjects.iter().copied().collect();
+        let judged = examination.judgement.judged.iter();
+        assets.extend(
+            judged
+                .filter(|j| subjects.contains(&j.finding.asset_id))
+                .filter_map(|j| j.rival),
+        );
+        if verified.iter().any(|v| {
+            v.candidate.measured.rival_lead.is_some() && assets.contains(&v.candidate.asset_id)
+        }) {
+            let rivals = self.rivals(verified).into_iter();
+            assets.extend(rivals.map(|position| verified[position].candidate.asset_id));
+        }
         let measures: [fn(&Measurements) -> Option<f32>; 4] = [
             |m| m.window_similarity,
             |m| m.whole_similarity,

@@ -19,6 +19,7 @@ pub(super) fn reasons(verified: &Verified) -> Vec<String> {
         word_sentence(verified),
         window_sentence(m),
         cells_sentence(m),
+        rival_sentence(m),
         whole_sentence(m),
         margin_sentence(m),
     ];
@@ -95,6 +96,14 @@ fn cells_sentence(m: &Measurements) -> Option<String> {
     });
     Some(format!(
         "laid over that window, its cells agree {agreement:.2}{margin}"
+    ))
+}
+
+fn rival_sentence(m: &Measurements) -> Option<String> {
+    let lead = m.rival_lead?;
+    let (size, direction) = (lead.abs(), if lead < 0.0 { "worse" } else { "better" });
+    Some(format!(
+        "where it differs from what else fits there, it agrees {size:.2} {direction} than that"
     ))
 }
 

@@ -2,7 +2,7 @@
 
 use super::explain::reasons;
 use super::{Engine, Verified};
-use crate::domain::{Finding, PhotoVerdict, Region, Seller, StageTimings};
+use crate::domain::{AssetId, Finding, PhotoVerdict, Region, Seller, StageTimings};
 use crate::imaging::Picture;
 use crate::matching::judge::probability;
 use crate::matching::policy::Policy;
@@ -21,11 +21,16 @@ pub struct Judged {
     pub finding: Finding,
     /// Log-odds behind the probability: tells apart what rounds to the same probability.
     pub log_odds: f64,
+    /// The likeliest asset of another brand in the same place, which the probability allows for.
+    pub rival: Option<AssetId>,
 }
 
 /// Two findings of one brand and kind in the same place are one: the mark in two versions, or the
 /// same product registered twice. Overlap, `0..=1`, from which places count as the same.
 const SAME_PLACE: f32 = 0.3;
+
+/// Probability on its own from which a rival is worth a word.
+const NOTABLE_RIVAL: f64 = 0.2;
 
 impl Judgement {
     /// The findings that `policy` asks to report: of each brand and kind only the most probable in
@@ -105,15 +110,56 @@ impl Engine {
                         .is_some_and(|s| s.is_among(&asset.draft.authorised_sellers)),
                     reasons: reasons(&verified),
                 };
-                Some(Judged { finding, log_odds })
+                Some(Judged {
+                    finding,
+                    log_odds,
+                    rival: None,
+                })
             })
             .collect();
+        share_places(&mut judged);
         // The id makes the order of equals the same on every run.
         judged.sort_by(|a, b| {
             let by_odds = b.log_odds.total_cmp(&a.log_odds);
             by_odds.then(a.finding.asset_id.cmp(&b.finding.asset_id))
         });
         Judgement { judged }
+    }
+}
+
+/// One place shows one brand's thing: each candidate's log-odds become those against the likeliest of
+/// another brand in its place, and against nothing of the kind being there. On its own each may be
+/// near certain, as the flavours of two brands' like-looking packs are.
+fn share_places(judged: &mut [Judged]) {
+    let alone: Vec<f64> = judged.iter().map(|j| j.log_odds).collect();
+    let rivals: Vec<Option<usize>> = judged
+        .iter()
+        .map(|one| {
+            let (brand, region) = (&one.finding.brand, &one.finding.region);
+            let in_place = judged.iter().enumerate().filter(|(_, other)| {
+                other.finding.brand != *brand
+                    && other.finding.region.intersection_over_union(region) > SAME_PLACE
+            });
+            let likeliest = in_place.max_by(|(i, a), (j, b)| {
+                let by_odds = alone[*i].total_cmp(&alone[*j]);
+                by_odds.then(b.finding.asset_id.cmp(&a.finding.asset_id))
+            });
+            likeliest.map(|(position, _)| position)
+        })
+        .collect();
+    for (position, rival) in rivals.into_iter().enumerate() {
+        let Some(rival) = rival else { continue };
+        let other = &judged[rival].finding;
+        let rival_id = other.asset_id;
+        let doubt = (probability(alone[rival]) >= NOTABLE_RIVAL).then(|| {
+            let (asset, brand) = (&other.asset, &other.brand);
+            format!("the same place may show {asset} of {brand} instead")
+        });
+        let one = &mut judged[position];
+        one.finding.reasons.extend(doubt);
+        one.log_odds = alone[position] - alone[rival].exp().ln_1p();
+        one.finding.probability = probability(one.log_odds);
+        one.rival = Some(rival_id);
     }
 }
 

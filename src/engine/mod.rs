@@ -18,6 +18,7 @@ pub mod manifest;
 mod reference_cache;
 mod registration;
 mod registry;
+mod rivals;
 mod scan;
 mod screening;
 mod seen;

@@ -110,6 +110,7 @@ impl Engine {
             .map(|candidate| self.verify_one(photo, description, candidate))
             .collect::<Result<Vec<_>, _>>()?;
         self.add_inlier_margins(&mut verified);
+        self.add_rival_leads(&photo.pixels, &mut verified)?;
         verified.extend(rest.into_iter().map(|candidate| Verified {
             candidate,
             alignment: None,

@@ -38,6 +38,8 @@ pub enum Feature {
     ColourAgreement,
     /// Share of the aligned area that agrees.
     ResidualAgreement,
+    /// Lead over other references in the same place, where they differ.
+    RivalLead,
     /// Agreement of the best window and the reference, cell by cell.
     CellAgreement,
     /// How far that leads over the best other brand.
@@ -56,6 +58,12 @@ const LEAST_COPY_NCC: f32 = 0.65;
 const LEAST_WORD_SIMILARITY: f32 = 0.45;
 
 impl Feature {
+    /// Whether it only says which of several that fit is the one: measured of next to no candidate in
+    /// labelled pictures, and decisive where it is.
+    pub(super) fn is_contest(self) -> bool {
+        self == Self::RivalLead
+    }
+
     /// The number, or `None` when what it is made from was not measured.
     pub fn value(self, m: &Measurements) -> Option<f64> {
         let value = match self {
@@ -78,6 +86,7 @@ impl Feature {
                 .map(|v| ((v - LEAST_COPY_NCC) / (1.0 - LEAST_COPY_NCC)).max(0.0)),
             Self::ColourAgreement => m.colour_difference.map(|v| 1.0 - v),
             Self::ResidualAgreement => m.residual_share.map(|v| 1.0 - v),
+            Self::RivalLead => m.rival_lead,
             Self::CellAgreement => m.cell_agreement,
             Self::CellMargin => m.cell_margin,
             Self::Word => m.word_similarity.map(above_least_similarity),
@@ -141,6 +150,7 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
             Inliers,
             InlierMargin,
             ReferenceCoverage,
+            RivalLead,
             Word,
         ],
     }

@@ -3,13 +3,14 @@
 //! Why not a library's logistic regression: none that we found keeps weights non-negative, and
 //! without that a judge fitted on one kind of picture learns that less evidence is better.
 
+use serde::Serialize;
 use thiserror::Error;
 
 use super::{Feature, Judge, Logistic, Term, features_of, kinds_for, probability};
 use crate::domain::{AssetKind, FindingKind, Measurements};
 
 /// What a person said of one candidate.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LabelledRow {
     /// Rows of one photo share this number.
     pub photo_idx: usize,
@@ -37,8 +38,10 @@ pub enum FitError {
 
 /// Fewest right candidates from which a model is fitted.
 const MIN_RIGHT: usize = 8;
-/// Pull of every weight towards zero, per row: keeps a separable set from infinite weights.
-const RIDGE: f64 = 2e-3;
+/// Pull of every weight towards zero, per row. Drawn pictures are not photos: a strong pull spreads the
+/// weight over all that agrees instead of what happens to be cleanest in the drawings. On real photos
+/// results are alike from 0.005 to 0.04, and worse below (`benches/RESULTS.md`, 28 November 2026).
+const RIDGE: f64 = 0.015;
 const MAX_STEPS: usize = 4000;
 
 /// Fits one model for each kind that has enough rows of both classes.
@@ -177,6 +180,7 @@ fn fit_weights(features: &[Feature], examples: &[Example<'_>]) -> Logistic {
     // Parameters: weights, offsets for missing, bias.
     let mut parameters = vec![0.0; 2 * n + 1];
     let mut ahead = parameters.clone();
+    let pulls = pulls(features, &design);
     // The logistic's curvature is at most a quarter of the mean squared row length.
     let mean_square = design
         .iter()
@@ -185,7 +189,7 @@ fn fit_weights(features: &[Feature], examples: &[Example<'_>]) -> Logistic {
         / design.iter().map(|d| d.weight).sum::<f64>();
     let step = 1.0 / (0.25 * mean_square + RIDGE);
     for i in 0..MAX_STEPS {
-        let gradient = gradient(&ahead, &design, n);
+        let gradient = gradient(&ahead, &design, &pulls);
         let mut next: Vec<f64> = ahead
             .iter()
             .zip(&gradient)
@@ -203,11 +207,34 @@ fn fit_weights(features: &[Feature], examples: &[Example<'_>]) -> Logistic {
     unstandardised(features, &moments, &parameters)
 }
 
+/// Pull of each parameter but the bias: weights, then offsets for missing. What is measured of few
+/// candidates is pulled less, or its weight would say how often it is measured rather than what it
+/// says.
+fn pulls(features: &[Feature], design: &[Design]) -> Vec<f64> {
+    let total: f64 = design.iter().map(|row| row.weight).sum();
+    let of_weight = features.iter().enumerate().map(|(i, feature)| {
+        let present: f64 = design
+            .iter()
+            .map(|row| row.weight * (1.0 - row.missing[i]))
+            .sum();
+        let share = present / total;
+        RIDGE
+            * if feature.is_contest() {
+                share
+            } else {
+                share.sqrt()
+            }
+    });
+    let of_missing = std::iter::repeat_n(RIDGE, features.len());
+    of_weight.chain(of_missing).collect()
+}
+
 fn sum_of_squares(values: &[f64]) -> f64 {
     values.iter().map(|v| v * v).sum()
 }
 
-fn gradient(parameters: &[f64], design: &[Design], n: usize) -> Vec<f64> {
+fn gradient(parameters: &[f64], design: &[Design], pulls: &[f64]) -> Vec<f64> {
+    let n = pulls.len() / 2;
     let mut gradient = vec![0.0; parameters.len()];
     for row in design {
         let mut log_odds = parameters[2 * n];
@@ -223,12 +250,8 @@ fn gradient(parameters: &[f64], design: &[Design], n: usize) -> Vec<f64> {
     }
     let n_rows: f64 = design.iter().map(|row| row.weight).sum();
     for (i, g) in gradient.iter_mut().enumerate() {
-        let pull = if i < 2 * n {
-            RIDGE * parameters[i]
-        } else {
-            0.0
-        };
-        *g = *g / n_rows - pull;
+        let pull = pulls.get(i).copied().unwrap_or(0.0);
+        *g = *g / n_rows - pull * parameters[i];
     }
     gradient
 }
