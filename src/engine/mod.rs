@@ -27,7 +27,7 @@ mod verify;
 mod word_marks;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
@@ -194,6 +194,37 @@ impl Engine {
             judge: self.judge.clone(),
             store: Store::open_in_memory()?,
         })
+    }
+
+    /// An engine with the same networks, judge and settings on another data folder, made if missing:
+    /// what is large is in memory once, however many folders are open.
+    ///
+    /// # Errors
+    /// As [`Engine::open`], for what is in the folder.
+    pub fn open_beside(&self, home: PathBuf) -> Result<Self, EngineError> {
+        let store = Store::open(&home)?;
+        let settings = EngineSettings {
+            home,
+            ..self.settings.clone()
+        };
+        let dims = [self.embedder.window_dim(), self.embedder.whole_dim()];
+        let stamp = index_stamp(&store, self.embedder.as_ref())?;
+        let registry = Registry::new(dims, &settings.index_folder(), &stamp);
+        let engine = Self {
+            limits: self.limits,
+            registry: RwLock::new(registry),
+            references: ReferenceCache::default(),
+            screenings: AtomicUsize::new(0),
+            settings,
+            embedder: Arc::clone(&self.embedder),
+            reader: self.reader.clone(),
+            background: Arc::clone(&self.background),
+            judge: self.judge.clone(),
+            store,
+        };
+        engine.check_model()?;
+        engine.refresh()?;
+        Ok(engine)
     }
 
     /// What the engine was opened with.
