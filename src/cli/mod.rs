@@ -2,9 +2,11 @@
 
 mod args;
 mod assets;
+mod audit;
 mod calibrate;
 mod doctor;
 mod eval;
+mod keys;
 mod matching;
 mod progress;
 mod register;
@@ -70,6 +72,8 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Scan(command) => scan::run(settings, command),
         Command::Screen(command) => screen::run(settings, command),
         Command::Serve(command) => serve::run(settings, command),
+        Command::Keys(command) => keys::run(settings, command),
+        Command::Audit(command) => audit::run(settings, command),
         Command::Eval(command) => eval::run(settings, command),
         Command::Calibrate(command) => calibrate::run(settings, command),
         Command::Doctor(command) => doctor::run(settings, command),

@@ -182,18 +182,8 @@ impl Engine {
     /// Those of the database.
     pub fn with_empty_registry(&self) -> Result<Self, EngineError> {
         let dims = [self.embedder.window_dim(), self.embedder.whole_dim()];
-        Ok(Self {
-            limits: self.limits,
-            registry: RwLock::new(Registry::empty(dims)),
-            references: ReferenceCache::default(),
-            screenings: AtomicUsize::new(0),
-            settings: self.settings.clone(),
-            embedder: Arc::clone(&self.embedder),
-            reader: self.reader.clone(),
-            background: Arc::clone(&self.background),
-            judge: self.judge.clone(),
-            store: Store::open_in_memory()?,
-        })
+        let store = Store::open_in_memory()?;
+        Ok(self.sharing(self.settings.clone(), Registry::empty(dims), store))
     }
 
     /// An engine with the same networks, judge and settings on another data folder, made if missing:
@@ -210,7 +200,15 @@ impl Engine {
         let dims = [self.embedder.window_dim(), self.embedder.whole_dim()];
         let stamp = index_stamp(&store, self.embedder.as_ref())?;
         let registry = Registry::new(dims, &settings.index_folder(), &stamp);
-        let engine = Self {
+        let engine = self.sharing(settings, registry, store);
+        engine.check_model()?;
+        engine.refresh()?;
+        Ok(engine)
+    }
+
+    /// An engine with this one's networks and judge.
+    fn sharing(&self, settings: EngineSettings, registry: Registry, store: Store) -> Self {
+        Self {
             limits: self.limits,
             registry: RwLock::new(registry),
             references: ReferenceCache::default(),
@@ -221,10 +219,7 @@ impl Engine {
             background: Arc::clone(&self.background),
             judge: self.judge.clone(),
             store,
-        };
-        engine.check_model()?;
-        engine.refresh()?;
-        Ok(engine)
+        }
     }
 
     /// What the engine was opened with.

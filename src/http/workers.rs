@@ -42,6 +42,17 @@ impl Workers {
         }
     }
 
+    /// The same room for photos and reads, shared, with another engine: the machine has no more cores
+    /// for a second tenant. Each database has a writer of its own.
+    pub fn beside(&self, engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            pictures: Arc::clone(&self.pictures),
+            reads: Arc::clone(&self.reads),
+            writes: Arc::new(Semaphore::new(1)),
+        }
+    }
+
     /// The engine, for work that outlives its request.
     pub fn engine(&self) -> Arc<Engine> {
         Arc::clone(&self.engine)
