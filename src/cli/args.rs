@@ -101,6 +101,10 @@ pub(super) enum Command {
     Eval(EvalCommand),
     Calibrate(CalibrateCommand),
     Doctor(DoctorCommand),
+    Backup(BackupCommand),
+    Restore(RestoreCommand),
+    Completions(CompletionsCommand),
+    Man(ManCommand),
 }
 
 /// Register pictures of assets: files, folders, CSV or JSONL manifests
@@ -399,4 +403,34 @@ pub(super) struct DoctorCommand {
     /// Print as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Write all tenants' records with their pictures, and the keys, to a new folder; a server may go on
+///
+/// Each database is written as it is at one moment; what is registered meanwhile may or may not be in it.
+#[derive(Debug, Args)]
+pub(super) struct BackupCommand {
+    /// Folder, which must not be there yet
+    pub folder: PathBuf,
+}
+
+/// Put what `backup` wrote into a data folder that is not there yet
+#[derive(Debug, Args)]
+pub(super) struct RestoreCommand {
+    /// Folder written by `backup`
+    pub folder: PathBuf,
+}
+
+/// Print what a shell needs to complete these commands
+#[derive(Debug, Args)]
+pub(super) struct CompletionsCommand {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// Write a manual page for each command
+#[derive(Debug, Args)]
+pub(super) struct ManCommand {
+    /// Folder, made if missing
+    pub folder: PathBuf,
 }

@@ -3,10 +3,12 @@
 mod args;
 mod assets;
 mod audit;
+mod backup;
 mod calibrate;
 mod doctor;
 mod eval;
 mod keys;
+mod manual;
 mod matching;
 mod progress;
 mod register;
@@ -59,6 +61,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    // These need no networks.
+    match &arguments.command {
+        Command::Completions(command) => return manual::completions(command),
+        Command::Man(command) => return manual::pages(command),
+        _ => {}
+    }
     let settings = arguments.engine.settings()?;
     rayon::ThreadPoolBuilder::new()
         .num_threads(settings.engine.n_threads)
@@ -77,6 +85,10 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Eval(command) => eval::run(settings, command),
         Command::Calibrate(command) => calibrate::run(settings, command),
         Command::Doctor(command) => doctor::run(settings, command),
+        Command::Backup(command) => backup::back_up(&settings, &command.folder),
+        Command::Restore(command) => backup::restore(&settings, &command.folder),
+        Command::Completions(command) => manual::completions(&command),
+        Command::Man(command) => manual::pages(&command),
     }
 }
 

@@ -21,7 +21,7 @@
 //! | `/v1/listings/{listing_id}` | `GET`, `DELETE` |
 //! | `/v1/keys`, `/v1/keys/{id}` | `GET`, `POST`; `DELETE` |
 //! | `/v1/audit` | `GET` |
-//! | `/healthz`, `/readyz`, `/openapi.json`, `/docs` | `GET` |
+//! | `/metrics`, `/healthz`, `/readyz`, `/openapi.json`, `/docs` | `GET` |
 //!
 //! The pages of the console are listed in `console/mod.rs`; who may ask for what in `access/rules.rs`.
 
@@ -50,6 +50,7 @@ mod registering;
 mod screening;
 mod server;
 mod statuses;
+mod telemetry;
 mod tending;
 mod track;
 mod uploads;
@@ -91,6 +92,7 @@ impl HttpState {
     /// Handlers for `engine`, the default tenant's, and for other tenants' beside it, within `limits`;
     /// for those whom `entrance` lets in.
     pub fn new(engine: Arc<Engine>, entrance: Entrance, limits: ServeLimits) -> Self {
+        telemetry::start();
         Self {
             tenants: Arc::new(Tenants::new(engine)),
             entrance,
@@ -115,6 +117,7 @@ pub fn router(state: HttpState) -> Router {
         .merge(within_limits(access_routes(), &state))
         .merge(pages(&state))
         .merge(openapi::pages())
+        .route("/metrics", get(telemetry::show))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(unknown_address.layer(from_fn(console::errors_as_pages)))

@@ -19,7 +19,7 @@ use super::export::ExportFormat;
 use super::uploads::JsonPicture;
 use super::{
     assets, audit, decisions, export, findings, health, images, keys, listings, matching,
-    registering, screening,
+    registering, screening, telemetry,
 };
 use crate::domain::{AssetDraft, Keep, PhotoVerdict, Seller};
 use crate::store::{DecisionScope, FindingOrder};
@@ -69,6 +69,7 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         keys::create,
         keys::revoke,
         audit::list,
+        telemetry::show,
         health::alive,
         health::ready,
     ),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, warn};
 
 use super::access::Tenants;
+use super::telemetry;
 use crate::engine::Engine;
 
 /// How soon after a registration the look back begins.
@@ -67,6 +68,7 @@ fn tend(tenants: &Tenants, stop: &AtomicBool) {
         for engine in tenants.engines() {
             engine.tend(forgets, goes_on);
         }
+        telemetry::sum_up();
         thread::sleep(PAUSE);
     }
 }

@@ -1,5 +1,6 @@
 //! Connections to the one database file: one that writes, and as many that read as are in use.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -110,6 +111,24 @@ impl Connections {
             Ok(done)
         };
         run().map_err(|error| placed(error, &self.path))
+    }
+
+    /// Writes the database as it is at one moment to a new file, while others read and write; the file
+    /// is on disk when this returns.
+    pub(super) fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+        let run = || {
+            let conn = Connection::open(&self.path)?;
+            prepare(&conn)?;
+            // The source may hold bytes that are no UTF-8 in its path; SQLite's paths may not.
+            conn.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+            Ok(())
+        };
+        run().map_err(|error| placed(error, to))?;
+        let synced = File::open(to).and_then(|file| file.sync_all());
+        synced.map_err(|source| StoreError::Folder {
+            path: to.to_owned(),
+            source,
+        })
     }
 
     /// The database file.

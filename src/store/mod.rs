@@ -29,7 +29,7 @@ use std::path::Path;
 use connections::Connections;
 
 pub use access::{
-    AccessStore, Holder, IssuedKey, KeyRecord, KeyRefusal, NewKey, SESSION_HOURS, SignedIn,
+    ACCESS_DATABASE_NAME, AccessStore, Holder, IssuedKey, KeyRecord, KeyRefusal, NewKey, SESSION_HOURS, SignedIn,
 };
 pub use audit::{AuditEntry, AuditPage, acting_as};
 pub use cases::*;
@@ -67,6 +67,15 @@ impl Store {
     pub fn open_in_memory() -> Result<Self, StoreError> {
         let connections = Connections::open_in_memory(&schema::REGISTRY)?;
         Ok(Self { connections })
+    }
+
+    /// Writes the registry as it is at one moment to a new file, while it is in use; whole and on disk
+    /// when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`] and others of the place that it is written to; those of the database.
+    pub fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+        self.connections.back_up(to)
     }
 
     /// The database file; `:memory:` for a registry that has none.

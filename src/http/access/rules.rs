@@ -99,6 +99,7 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/v1/keys", RUNS, Refused),
     rule("DELETE", "/v1/keys/{id}", RUNS, Refused),
     rule("GET", "/v1/audit", RUNS, Refused),
+    rule("GET", "/metrics", RUNS, Refused),
     rule("GET", "/healthz", Anyone, Harmless),
     rule("GET", "/readyz", Anyone, Harmless),
     rule("GET", "/openapi.json", SIGNED, Harmless),

@@ -21,8 +21,8 @@ use super::{StoreError, make_folder, schema};
 pub use records::{Holder, IssuedKey, KeyRecord, KeyRefusal, NewKey, SignedIn};
 pub use sessions::SESSION_HOURS;
 
-/// Name of the database file within the home.
-const DATABASE_NAME: &str = "access.sqlite";
+/// Name of the database file of keys within the home.
+pub const ACCESS_DATABASE_NAME: &str = "access.sqlite";
 
 /// Who may ask. Share one among threads.
 pub struct AccessStore {
@@ -36,9 +36,18 @@ impl AccessStore {
     /// As [`Store::open`](super::Store::open).
     pub fn open(home: &Path) -> Result<Self, StoreError> {
         make_folder(home)?;
-        let path = home.join(DATABASE_NAME);
+        let path = home.join(ACCESS_DATABASE_NAME);
         let connections = Connections::open(path, &schema::ACCESS)?;
         Ok(Self { connections })
+    }
+
+    /// Writes the keys as they are at one moment to a new file, as
+    /// [`Store::back_up`](super::Store::back_up).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+        self.connections.back_up(to)
     }
 
     /// Keys that vanish when this is dropped.
