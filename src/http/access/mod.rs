@@ -12,7 +12,8 @@ mod tenants;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -20,7 +21,7 @@ use super::HttpState;
 use super::console::{as_page, wants_page};
 use super::problem::{Problem, ProblemKind};
 use super::track::RequestId;
-use crate::domain::Actor;
+use crate::domain::{Actor, Role, TenantName};
 use crate::store::Holder;
 use presented::Presented;
 use rules::{Rule, Who, methods_of, rule_for};
@@ -38,42 +39,42 @@ pub(super) use tenants::Tenants;
 /// pass: there is nothing behind them.
 pub(super) async fn enter(
     State(state): State<Arc<HttpState>>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    let Some(path) = request.extensions().get::<MatchedPath>().cloned() else {
-        return next.run(request).await;
-    };
-    match admit(&state, &request, path.as_str()).await {
-        Ok(Some(caller)) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+    let (mut head, body) = request.into_parts();
+    if let Some(path) = head.extensions.get::<MatchedPath>().cloned() {
+        match admit(&state, &head, path.as_str()).await {
+            Ok(Some(caller)) => {
+                head.extensions.insert(caller);
+            }
+            Ok(None) => {}
+            Err(refusal) => return refused(refusal, &head, path.as_str()).await,
         }
-        Ok(None) => next.run(request).await,
-        Err(refusal) => refused(refusal, &request, path.as_str()).await,
     }
+    next.run(Request::from_parts(head, body)).await
 }
 
 /// `None` where nobody is asked who they are.
 async fn admit(
     state: &Arc<HttpState>,
-    request: &Request,
+    head: &Parts,
     path: &str,
 ) -> Result<Option<Caller>, Problem> {
-    let Some(rule) = rule_for(request.method().as_str(), path) else {
-        return Err(without_line(request.method(), path));
+    let Some(rule) = rule_for(head.method.as_str(), path) else {
+        return Err(without_line(&head.method, path));
     };
     if rule.who == Who::Anyone {
         return Ok(None);
     }
     let entrance = &state.entrance;
-    let presented = Presented::of(request.headers(), entrance.behind_tls())?;
+    let presented = Presented::of(&head.headers, entrance.behind_tls())?;
     let caller = match (&presented, entrance.is_open()) {
-        (Presented::Nothing | Presented::Session(_), true) => anyone(state, request),
+        (Presented::Nothing | Presented::Session(_), true) => anyone(state, head),
         (Presented::Nothing, false) => return Err(no_key("a key is needed")),
         _ => {
-            check_crossing(&presented, request)?;
-            known(state, request, &presented).await?
+            check_crossing(&presented, head)?;
+            known(state, head, &presented).await?
         }
     };
     check_role(rule, &caller)?;
@@ -81,15 +82,15 @@ async fn admit(
 }
 
 /// On an open server whoever has no key is an operator of the default tenant.
-fn anyone(state: &HttpState, request: &Request) -> Caller {
+fn anyone(state: &HttpState, head: &Parts) -> Caller {
     Caller {
-        tenant: Default::default(),
-        role: crate::domain::Role::Operator,
+        tenant: TenantName::default(),
+        role: Role::Operator,
         scope: Scope::default(),
         is_open: true,
         actor: Actor {
-            role: Some(crate::domain::Role::Operator),
-            request_id: request_id(request),
+            role: Some(Role::Operator),
+            request_id: request_id(&head.extensions),
             ..Actor::named("anyone")
         },
         workers: state.tenants.default_workers(),
@@ -98,7 +99,7 @@ fn anyone(state: &HttpState, request: &Request) -> Caller {
 
 async fn known(
     state: &Arc<HttpState>,
-    request: &Request,
+    head: &Parts,
     presented: &Presented,
 ) -> Result<Caller, Problem> {
     let entrance = &state.entrance;
@@ -116,7 +117,7 @@ async fn known(
         role: holder.role,
         scope: Scope::of(holder.brands.clone()),
         is_open: false,
-        actor: actor(&holder, request_id(request)),
+        actor: actor(&holder, request_id(&head.extensions)),
         tenant: holder.tenant,
         workers,
     })
@@ -133,16 +134,16 @@ pub(super) fn actor(holder: &Holder, request_id: Option<String>) -> Actor {
 }
 
 /// The id under which the request is logged.
-pub(super) fn request_id(request: &Request) -> Option<String> {
-    let id = request.extensions().get::<RequestId>();
+pub(super) fn request_id(extensions: &Extensions) -> Option<String> {
+    let id = extensions.get::<RequestId>();
     id.map(|id| id.0.clone())
 }
 
 /// A browser sends its cookie along whichever page asked. The guard has refused other sites' pages
 /// by what the browser says of them; here one that says nothing is refused too.
-fn check_crossing(presented: &Presented, request: &Request) -> Result<(), Problem> {
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    let says = |name: &str| request.headers().contains_key(name);
+fn check_crossing(presented: &Presented, head: &Parts) -> Result<(), Problem> {
+    let changes = !matches!(head.method, Method::GET | Method::HEAD);
+    let says = |name: &str| head.headers.contains_key(name);
     if matches!(presented, Presented::Session(_))
         && changes
         && !says("origin")
@@ -188,18 +189,18 @@ fn no_key(detail: impl Into<String>) -> Problem {
 }
 
 /// The refusal as whoever asks can read it: people are led to the page where they sign in.
-async fn refused(problem: Problem, request: &Request, path: &str) -> Response {
-    let is_page = !path.starts_with("/v1/") && wants_page(request.headers());
+async fn refused(problem: Problem, head: &Parts, path: &str) -> Response {
+    let is_page = !path.starts_with("/v1/") && wants_page(&head.headers);
     if !is_page {
         return problem.into_response();
     }
-    if problem.kind == ProblemKind::NoKey && request.method() == Method::GET {
-        let wanted = request.uri().path_and_query();
+    if problem.kind == ProblemKind::NoKey && head.method == Method::GET {
+        let wanted = head.uri.path_and_query();
         let wanted = wanted.map_or("/", |address| address.as_str());
         let query = serde_urlencoded::to_string([("next", wanted)]).unwrap_or_default();
         return Redirect::to(&format!("/sign-in?{query}")).into_response();
     }
-    let id = request_id(request).unwrap_or_default();
+    let id = request_id(&head.extensions).unwrap_or_default();
     as_page(problem.into_response(), &id, None).await
 }
 

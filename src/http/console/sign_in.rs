@@ -67,7 +67,7 @@ pub(super) async fn sign_in(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id = request_id(&request);
+    let id = request_id(request.extensions());
     let asked = read(request).await?;
     let now = Timestamp::now();
     let (key, once) = (asked.key.trim().to_owned(), asked.once.trim().to_owned());
@@ -103,10 +103,11 @@ pub(super) async fn sign_in(
 /// `POST /sign-out`.
 pub(super) async fn sign_out(
     State(state): State<Arc<HttpState>>,
+    headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id = request_id(&request);
-    if let Some(holder) = end_session(&state, request.headers()).await? {
+    let id = request_id(request.extensions());
+    if let Some(holder) = end_session(&state, &headers).await? {
         note(&state, &holder, AuditAction::SignedOut, id).await?;
     }
     let cookie = session_ended(state.entrance.behind_tls());
