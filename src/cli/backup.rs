@@ -98,7 +98,10 @@ fn tenants_of(home: &Path) -> anyhow::Result<Vec<TenantName>> {
 
 /// A new folder's name beside `path`, left over by nobody.
 fn beside(path: &Path) -> anyhow::Result<PathBuf> {
-    let mut name = path.file_name().context("the folder has no name")?.to_owned();
+    let mut name = path
+        .file_name()
+        .context("the folder has no name")?
+        .to_owned();
     name.push(".part");
     let part = path.with_file_name(name);
     if part.exists() {
@@ -120,7 +123,9 @@ fn copy(from: &Path, to: &Path, name: &str) -> anyhow::Result<()> {
 
 fn into_place(part: &Path, folder: &Path) -> anyhow::Result<()> {
     let moved = fs::rename(part, folder).and_then(|()| {
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = folder
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
     });
     moved.with_context(|| format!("moving {} to {}", part.display(), folder.display()))

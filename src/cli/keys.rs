@@ -64,7 +64,9 @@ fn create(
         return print_json(&answer);
     }
     writeln!(io::stdout().lock(), "{}", issued.text)?;
-    eprintln!("Keep it: it is shown this once. Sent as `Authorization: Bearer`, or entered at /sign-in.");
+    eprintln!(
+        "Keep it: it is shown this once. Sent as `Authorization: Bearer`, or entered at /sign-in."
+    );
     Ok(())
 }
 
@@ -114,8 +116,7 @@ fn brands_of(key: &KeyRecord) -> String {
 }
 
 fn revoke(settings: &Settings, keys: &AccessStore, ids: &[KeyId]) -> Outcome {
-    let tenant: Option<&TenantName> =
-        Some(&settings.tenant).filter(|tenant| !tenant.is_default());
+    let tenant: Option<&TenantName> = Some(&settings.tenant).filter(|tenant| !tenant.is_default());
     let mut n_failed = 0;
     for id in ids {
         let note = |key: &KeyRecord| noted(settings, AuditAction::KeyRevoked, key);

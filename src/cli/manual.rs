@@ -11,7 +11,12 @@ use super::args::{Arguments, CompletionsCommand, ManCommand};
 
 pub(super) fn completions(command: &CompletionsCommand) -> anyhow::Result<Outcome> {
     let mut text = Vec::new();
-    clap_complete::generate(command.shell, &mut Arguments::command(), "touchstone", &mut text);
+    clap_complete::generate(
+        command.shell,
+        &mut Arguments::command(),
+        "touchstone",
+        &mut text,
+    );
     io::Write::write_all(&mut io::stdout().lock(), &text)?;
     Ok(Outcome::Done)
 }

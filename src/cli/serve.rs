@@ -30,7 +30,11 @@ pub(super) fn run(settings: Settings, command: ServeCommand) -> anyhow::Result<O
     let entrance = Entrance::new(Arc::clone(&keys), entrance(&command)?);
     let engine = Arc::new(Engine::open(settings.engine)?);
     let runtime = Runtime::new().context("starting the threads that serve connections")?;
-    let served = runtime.block_on(serve(HttpState::new(engine, entrance, limits), &command, &keys));
+    let served = runtime.block_on(serve(
+        HttpState::new(engine, entrance, limits),
+        &command,
+        &keys,
+    ));
     // Work that outlived its request's time must not hold up the end; the store is safe at any point.
     runtime.shutdown_background();
     served.map(|()| Outcome::Done)
@@ -93,11 +97,7 @@ fn print_first_link(
     Ok(())
 }
 
-async fn serve(
-    state: HttpState,
-    command: &ServeCommand,
-    keys: &AccessStore,
-) -> anyhow::Result<()> {
+async fn serve(state: HttpState, command: &ServeCommand, keys: &AccessStore) -> anyhow::Result<()> {
     let listener = TcpListener::bind(command.listen)
         .await
         .with_context(|| format!("listening on {}", command.listen))?;

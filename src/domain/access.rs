@@ -256,7 +256,13 @@ mod tests {
         let id = KeyId::of_bytes([0, 1, 0xab, 0xcd, 0xef, 0xff]);
         assert_eq!(id.as_str(), "0001abcdefff");
         assert_eq!(id.as_str().parse(), Ok(id));
-        for text in ["", "0001ABCDEFFF", "0001abcdeff", "0001abcdefff0", "é1abcdefff"] {
+        for text in [
+            "",
+            "0001ABCDEFFF",
+            "0001abcdeff",
+            "0001abcdefff0",
+            "é1abcdefff",
+        ] {
             assert!(text.parse::<KeyId>().is_err(), "{text}");
         }
     }

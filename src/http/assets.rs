@@ -99,10 +99,7 @@ fn page(mut assets: Vec<Asset>, limit: usize) -> AssetPage {
     params(("id" = i64, Path, minimum = 1, example = 1)),
     responses((status = 200, description = "The asset", body = Asset, headers(("ETag" = String)))),
 )]
-pub(super) async fn show(
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
+pub(super) async fn show(caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
     let (id, scope) = (asset_id(&id)?, caller.scope.clone());
     let read = caller.run(Lane::Reads, move |engine| scope.asset(engine, id));
     read.await.map(|asset| tagged(&asset))

@@ -73,9 +73,7 @@ pub(super) async fn remember(
 ) -> Response {
     let caller = request.extensions().get::<Caller>().cloned();
     let answered = match (key_of(&request), caller) {
-        (Ok(Some(key)), Some(caller)) => {
-            answer_once(&state, &caller, &key, request, next).await
-        }
+        (Ok(Some(key)), Some(caller)) => answer_once(&state, &caller, &key, request, next).await,
         (Ok(_), _) => return next.run(request).await,
         (Err(problem), _) => Err(problem),
     };

@@ -65,10 +65,7 @@ pub(super) async fn list(
 }
 
 /// The keys of the caller's tenant.
-pub(super) async fn keys_of(
-    state: &HttpState,
-    caller: &Caller,
-) -> Result<Vec<KeyRecord>, Problem> {
+pub(super) async fn keys_of(state: &HttpState, caller: &Caller) -> Result<Vec<KeyRecord>, Problem> {
     let tenant = caller.tenant.clone();
     state
         .entrance

@@ -54,11 +54,7 @@ impl ProblemKind {
                 "no-key",
                 "the request shows no key that holds",
             ),
-            Self::NotAllowed => (
-                S::FORBIDDEN,
-                "not-allowed",
-                "the key does not allow this",
-            ),
+            Self::NotAllowed => (S::FORBIDDEN, "not-allowed", "the key does not allow this"),
             Self::ForeignOrigin => (
                 S::FORBIDDEN,
                 "foreign-origin",

@@ -61,7 +61,9 @@ pub async fn serve(
         return Err(ServeError::NotLoopback { address });
     }
     if !is_loopback && !state.entrance.behind_tls() {
-        warn!("keys and cookies cross the network in the clear: put HTTPS before this, then --behind-tls");
+        warn!(
+            "keys and cookies cross the network in the clear: put HTTPS before this, then --behind-tls"
+        );
     }
     info!("listening on http://{address}, stop with Ctrl-C");
     let limits = state.limits.clone();

@@ -116,13 +116,8 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<AuditEntry>, StoreError> {
-        self.connections.read_one(|conn| {
-            entries(
-                conn,
-                "id > ?1 ORDER BY id LIMIT ?2",
-                params![after, limit],
-            )
-        })
+        self.connections
+            .read_one(|conn| entries(conn, "id > ?1 ORDER BY id LIMIT ?2", params![after, limit]))
     }
 }
 

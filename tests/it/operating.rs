@@ -95,7 +95,9 @@ fn keys_open_a_served_home_at_once_and_no_longer_when_revoked() {
     assert_eq!(served.get("/healthz", None).0, 200);
     assert!(!served.get("/readyz", None).1.contains("n_assets"));
 
-    let create = ["keys", "create", "--role", "reviewer", "--label", "ann", "--json"];
+    let create = [
+        "keys", "create", "--role", "reviewer", "--label", "ann", "--json",
+    ];
     let made = program.done(&create).json();
     let key = made["key"].as_str().expect("a key").to_owned();
     let (status, text) = served.get("/v1/assets", Some(&key));
@@ -103,19 +105,29 @@ fn keys_open_a_served_home_at_once_and_no_longer_when_revoked() {
 
     // Another tenant begins with a key, and has nothing yet.
     let acme = [&["--tenant", "acme"][..], &create].concat();
-    let theirs = program.done(&acme).json()["key"].as_str().expect("a key").to_owned();
+    let theirs = program.done(&acme).json()["key"]
+        .as_str()
+        .expect("a key")
+        .to_owned();
     let (status, text) = served.get("/v1/assets", Some(&theirs));
     assert_eq!((status, text.contains("Oatly")), (200, false), "{text}");
 
     let listed = program.done(&["keys", "list"]).stdout();
-    assert!(listed.contains("reviewer") && listed.contains("acme"), "{listed}");
+    assert!(
+        listed.contains("reviewer") && listed.contains("acme"),
+        "{listed}"
+    );
     assert!(!listed.contains(key.rsplit('_').next().expect("a secret")));
     program.done(&["keys", "revoke", made["id"].as_str().expect("an id")]);
     assert_eq!(served.get("/v1/assets", Some(&key)).0, 401);
     assert_eq!(program.run(&["keys", "revoke", "000000000000"]).code(), 1);
     drop(served);
     let again = Served::start(&program, &[]);
-    assert!(!again.said.contains("once="), "there were keys: {}", again.said);
+    assert!(
+        !again.said.contains("once="),
+        "there were keys: {}",
+        again.said
+    );
 }
 
 #[test]
@@ -148,7 +160,11 @@ fn the_command_line_is_in_the_audit_log_of_its_tenant() {
     let expected = json!(["asset_registered", "asset_disabled", "key_created"]);
     assert_eq!(json!(words(&log)), expected);
     let first = &lines(&log)[0];
-    assert!(first["who"].as_str().is_some_and(|who| who.starts_with("command line")));
+    assert!(
+        first["who"]
+            .as_str()
+            .is_some_and(|who| who.starts_with("command line"))
+    );
     assert_eq!(first["details"]["brand"], "Oatly");
     let rest = program.done(&["audit", "--after", "2"]);
     assert_eq!(json!(words(&rest)), json!(["key_created"]));
@@ -161,17 +177,30 @@ fn a_backup_of_a_served_home_is_restored_elsewhere() {
     let program = Program::new();
     register(&program, &[]);
     register(&program, &["--tenant", "acme"]);
-    let create = ["keys", "create", "--role", "operator", "--label", "root", "--json"];
-    let key = program.done(&create).json()["key"].as_str().expect("a key").to_owned();
+    let create = [
+        "keys", "create", "--role", "operator", "--label", "root", "--json",
+    ];
+    let key = program.done(&create).json()["key"]
+        .as_str()
+        .expect("a key")
+        .to_owned();
     let served = Served::start(&program, &[]);
     let text = |path: &std::path::Path| path.display().to_string();
     let (backup, other) = (text(&program.path("backup")), text(&program.path("other")));
     program.done(&["backup", &backup]);
     assert_eq!(served.get("/v1/assets", Some(&key)).0, 200);
     drop(served);
-    assert_eq!(program.run(&["backup", &backup]).code(), 2, "it is there already");
+    assert_eq!(
+        program.run(&["backup", &backup]).code(),
+        2,
+        "it is there already"
+    );
     let home = text(&program.path("home"));
-    assert_eq!(program.run(&["restore", &backup]).code(), 2, "{home} is in use");
+    assert_eq!(
+        program.run(&["restore", &backup]).code(),
+        2,
+        "{home} is in use"
+    );
 
     program.done(&["--home", &other, "restore", &backup]);
     for tenant in ["default", "acme"] {
@@ -180,7 +209,9 @@ fn a_backup_of_a_served_home_is_restored_elsewhere() {
         let found = program.done(&[&at[..], &["match", "--json", copy]].concat());
         assert_eq!(found.json()[0]["findings"][0]["brand"], "Oatly", "{tenant}");
     }
-    let keys = program.done(&["--home", &other, "keys", "list", "--json"]).json();
+    let keys = program
+        .done(&["--home", &other, "keys", "list", "--json"])
+        .json();
     assert_eq!(keys[0]["label"], "root");
 
     // A damaged backup leaves nothing behind.
@@ -204,7 +235,11 @@ fn shells_and_man_know_the_commands() {
     }
     let folder = program.path("man");
     program.done(&["man", &folder.display().to_string()]);
-    for page in ["touchstone.1", "touchstone-serve.1", "touchstone-keys-create.1"] {
+    for page in [
+        "touchstone.1",
+        "touchstone-serve.1",
+        "touchstone-keys-create.1",
+    ] {
         let text = fs::read_to_string(folder.join(page)).expect(page);
         assert!(text.contains(".TH"), "{page}");
     }

@@ -176,8 +176,11 @@ mod tests {
         assert!(may(Screener, "GET", "/v1/listings") && !may(Owner, "GET", "/v1/listings"));
         assert!(may(Reviewer, "GET", "/v1/findings") && !may(Screener, "GET", "/v1/findings"));
         for role in [Owner, Reviewer, Screener] {
-            for (method, path) in [("GET", "/v1/keys"), ("POST", "/v1/keys"), ("GET", "/v1/audit")]
-            {
+            for (method, path) in [
+                ("GET", "/v1/keys"),
+                ("POST", "/v1/keys"),
+                ("GET", "/v1/audit"),
+            ] {
                 assert!(!may(role, method, path) && may(Operator, method, path));
             }
         }

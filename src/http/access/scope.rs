@@ -75,7 +75,9 @@ impl Scope {
         if self.is_bound() {
             record.nearest_other = record.nearest_other.filter(|near| self.sees(&near.brand));
             let asset = record.finding.asset_id;
-            record.earlier_decisions.retain(|told| told.asset_id == asset);
+            record
+                .earlier_decisions
+                .retain(|told| told.asset_id == asset);
         }
         record
     }

@@ -58,10 +58,13 @@ fn told(details: &Value) -> String {
         Value::String(text) => Some(format!(" {text}")),
         Value::Array(values) if values.is_empty() => None,
         Value::Array(values) => {
-            let texts: Vec<String> = values.iter().map(|value| match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            }).collect();
+            let texts: Vec<String> = values
+                .iter()
+                .map(|value| match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                })
+                .collect();
             Some(format!(" {}", texts.join(" ")))
         }
         other => Some(format!(" {other}")),

@@ -28,10 +28,7 @@ struct Evidence {
 }
 
 /// `GET /review/{id}/evidence`: a part of a page.
-pub(super) async fn part(
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Page, Problem> {
+pub(super) async fn part(caller: Caller, Path(id): Path<String>) -> Result<Page, Problem> {
     let (id, scope) = (finding_id(&id)?, caller.scope.clone());
     let work = caller.run(Lane::Pictures, move |engine| evidence(engine, &scope, id));
     Page::of(&work.await?)

@@ -82,7 +82,8 @@ pub(super) async fn list(
     caller: Caller,
     Query(outcome): Query<Outcome>,
 ) -> Result<Page, Problem> {
-    let told = (outcome.done == "revoked").then(|| "Revoked: it opens nothing any more.".to_owned());
+    let told =
+        (outcome.done == "revoked").then(|| "Revoked: it opens nothing any more.".to_owned());
     page(&state, &caller, told, None).await
 }
 

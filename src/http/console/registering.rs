@@ -1,10 +1,10 @@
 //! Registration from the browser.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path as FilePath;
 use axum::extract::{Path, Request};
 use axum::response::Redirect;
 use jiff::civil::Date;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path as FilePath;
 
 use super::super::access::{BrandScope, Caller};
 use super::super::assets::asset_id;
@@ -39,10 +39,7 @@ const MAX_LOOKED_UP: usize = 2;
 
 /// `POST /assets`: one asset with all pictures, or an asset for each picture. What looks alike and is
 /// registered already is named on the page that the answer leads to.
-pub(super) async fn register(
-    caller: Caller,
-    request: Request,
-) -> Result<Redirect, Problem> {
+pub(super) async fn register(caller: Caller, request: Request) -> Result<Redirect, Problem> {
     let scope = caller.scope.clone();
     let (mut texts, files) = received(request, &ASSET_FIELDS).await?;
     let is_each = texts.remove("each").is_some_and(|text| !text.is_empty());

@@ -147,7 +147,9 @@ fn destination(next: &str, holder: &Holder) -> String {
     }
     let is_bound = !holder.brands.is_empty();
     let may = |rule: &&AccessRule| {
-        rule.method == "GET" && ["/", "/try"].contains(&rule.path) && rule.admits(holder.role, is_bound)
+        rule.method == "GET"
+            && ["/", "/try"].contains(&rule.path)
+            && rule.admits(holder.role, is_bound)
     };
     let first = crate::http::RULES.iter().find(may);
     first.map_or("/", |rule| rule.path).to_owned()
@@ -177,7 +179,10 @@ async fn note_failure(state: &HttpState, refusal: &KeyRefusal, request_id: Optio
     };
     let tenant = key.map(|key| key.tenant.clone()).unwrap_or_default();
     if let Err(problem) = write(state, &tenant, actor, AuditAction::SignInFailed).await {
-        tracing::error!(cause = problem.cause, "a failed sign-in was not written down");
+        tracing::error!(
+            cause = problem.cause,
+            "a failed sign-in was not written down"
+        );
     }
 }
 
@@ -211,8 +216,17 @@ mod tests {
             last_used_at: None,
         };
         let ann = holder(Role::Reviewer, &[]);
-        assert_eq!(destination("/review?status=all", &ann), "/review?status=all");
-        for next in ["", "//evil.example", "https://evil.example", "/\\evil.example", "/\r\nx"] {
+        assert_eq!(
+            destination("/review?status=all", &ann),
+            "/review?status=all"
+        );
+        for next in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "/\r\nx",
+        ] {
             assert_eq!(destination(next, &ann), "/", "{next}");
         }
         assert_eq!(destination("", &holder(Role::Screener, &[])), "/try");

@@ -92,10 +92,7 @@ pub(super) async fn ask(caller: Caller) -> Result<Page, Problem> {
 }
 
 /// `POST /try`: the photo with what was found in it.
-pub(super) async fn answer(
-    caller: Caller,
-    request: Request,
-) -> Result<Page, Problem> {
+pub(super) async fn answer(caller: Caller, request: Request) -> Result<Page, Problem> {
     let Sent::Form(mut form) = receive(request, &FIELDS).await? else {
         return Err(invalid("the page's form sends multipart/form-data"));
     };
@@ -111,7 +108,9 @@ pub(super) async fn answer(
         keeps,
     };
     let asking = caller.clone();
-    let work = caller.run(Lane::Pictures, move |engine| try_page(engine, &asking, asked));
+    let work = caller.run(Lane::Pictures, move |engine| {
+        try_page(engine, &asking, asked)
+    });
     Page::of(&work.await?)
 }
 

@@ -234,8 +234,7 @@ pub(super) fn key(row: &Row<'_>, first: usize) -> Result<KeyRecord, StoreError> 
         tenant: text(1)?.parse().map_err(bad)?,
         role: text(2)?.parse().map_err(bad)?,
         label: text(3)?,
-        brands: serde_json::from_str(&text(4)?)
-            .map_err(|cause| rows::bad_row("keys", 0, cause))?,
+        brands: serde_json::from_str(&text(4)?).map_err(|cause| rows::bad_row("keys", 0, cause))?,
         created_at: text(5)?,
         expires_at: time(6)?,
         last_used_at: time(7)?,

@@ -117,8 +117,10 @@ impl AccessStore {
         let token = secret()?;
         self.connections.write(|w| {
             // Those that are over go when another begins: there is no other work to be done on them.
-            w.conn()
-                .execute("DELETE FROM sessions WHERE expires_at <= ?1", [text_of(now)])?;
+            w.conn().execute(
+                "DELETE FROM sessions WHERE expires_at <= ?1",
+                [text_of(now)],
+            )?;
             w.conn().execute(
                 "INSERT INTO sessions (digest, key_id, expires_at) VALUES (?1, ?2, ?3)",
                 params![
@@ -147,7 +149,9 @@ fn first_operator() -> Holder {
 }
 
 fn columns_of(table: &str) -> String {
-    let columns = COLUMNS.split(", ").map(|column| format!("{table}.{column}"));
+    let columns = COLUMNS
+        .split(", ")
+        .map(|column| format!("{table}.{column}"));
     columns.collect::<Vec<_>>().join(", ")
 }
 

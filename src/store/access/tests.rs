@@ -40,13 +40,25 @@ fn a_key_is_known_again_by_every_digit_and_never_kept() {
     let secret = &key.text[16..];
     let last = if key.text.ends_with('0') { '1' } else { '0' };
     let wrong = format!("{}{last}", &key.text[..key.text.len() - 1]);
-    assert_eq!(check(&wrong), Err(KeyRefusal::WrongSecret(key.record.clone())));
-    for text in ["", "ts_", "ts__", secret, &key.text[3..], &key.text.to_uppercase()] {
+    assert_eq!(
+        check(&wrong),
+        Err(KeyRefusal::WrongSecret(key.record.clone()))
+    );
+    for text in [
+        "",
+        "ts_",
+        "ts__",
+        secret,
+        &key.text[3..],
+        &key.text.to_uppercase(),
+    ] {
         assert_eq!(check(text), Err(KeyRefusal::Unknown), "{text}");
     }
     for file in std::fs::read_dir(home.path()).expect("a folder") {
         let bytes = std::fs::read(file.expect("a file").path()).expect("readable");
-        let holds = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+        let holds = bytes
+            .windows(secret.len())
+            .any(|part| part == secret.as_bytes());
         assert!(!holds, "the secret is on disk");
     }
 }
@@ -60,7 +72,10 @@ fn keys_end_by_time_and_by_revocation_and_sessions_with_them() {
         ..new_key(Role::Reviewer)
     };
     let key = issue(&store, brief, now);
-    let signed_in = store.sign_in(&key.text, now).expect("an answer").expect("good");
+    let signed_in = store
+        .sign_in(&key.text, now)
+        .expect("an answer")
+        .expect("good");
     let session = |at| store.session(&signed_in.token, at).expect("an answer");
     assert_eq!(session(now).expect("signed in").role, Role::Reviewer);
     let late = hours_after(now, 2);
@@ -69,12 +84,16 @@ fn keys_end_by_time_and_by_revocation_and_sessions_with_them() {
     assert!(matches!(refused, Err(KeyRefusal::Expired(_))));
 
     let id = &key.record.id;
-    let revoked = store.revoke_key(id, None, now, |_| Ok(())).expect("revoked");
+    let revoked = store
+        .revoke_key(id, None, now, |_| Ok(()))
+        .expect("revoked");
     assert!(revoked.revoked_at.is_some());
     assert_eq!(session(now), Err(KeyRefusal::SessionOver));
     let refused = store.check_key(&key.text, now).expect("an answer");
     assert!(matches!(refused, Err(KeyRefusal::Revoked(_))));
-    let again = store.revoke_key(id, None, late, |_| Ok(())).expect("stays so");
+    let again = store
+        .revoke_key(id, None, late, |_| Ok(()))
+        .expect("stays so");
     assert_eq!(again, revoked);
 }
 
@@ -83,7 +102,13 @@ fn sessions_end_by_themselves_and_when_asked_to() {
     let store = AccessStore::open_in_memory().expect("a store");
     let now = Timestamp::now();
     let key = issue(&store, new_key(Role::Operator), now);
-    let begin = || store.sign_in(&key.text, now).expect("an answer").expect("good").token;
+    let begin = || {
+        store
+            .sign_in(&key.text, now)
+            .expect("an answer")
+            .expect("good")
+            .token
+    };
     let (one, two) = (begin(), begin());
     assert_ne!(one, two);
     store.sign_out(&one).expect("signed out");
@@ -106,7 +131,12 @@ fn a_link_is_good_once_and_for_an_hour() {
     assert!(signed_in.holder.tenant.is_default());
     assert!(follow(&link, now).is_err(), "a second time");
     assert!(follow("", now).is_err());
-    assert!(store.session(&signed_in.token, now).expect("an answer").is_ok());
+    assert!(
+        store
+            .session(&signed_in.token, now)
+            .expect("an answer")
+            .is_ok()
+    );
 }
 
 #[test]
@@ -126,7 +156,12 @@ fn another_tenants_keys_are_neither_listed_nor_revoked() {
     let default = TenantName::default();
     let refused = store.revoke_key(&theirs.record.id, Some(&default), now, |_| Ok(()));
     assert!(matches!(refused, Err(StoreError::NoSuchKey { .. })));
-    assert!(store.check_key(&theirs.text, now).expect("an answer").is_ok());
+    assert!(
+        store
+            .check_key(&theirs.text, now)
+            .expect("an answer")
+            .is_ok()
+    );
     assert!(store.check_key(&own.text, now).expect("an answer").is_ok());
 }
 

@@ -67,10 +67,7 @@ fn by_day(
     Ok(days.collect::<Result<_, _>>()?)
 }
 
-fn by_brand(
-    conn: &Connection,
-    brands: Option<&str>,
-) -> Result<Vec<BrandStatistics>, StoreError> {
+fn by_brand(conn: &Connection, brands: Option<&str>) -> Result<Vec<BrandStatistics>, StoreError> {
     let mut statement = conn.prepare_cached(&format!(
         "SELECT brand, count(*) FILTER (WHERE status = 'open'),
             count(*) FILTER (WHERE status = 'confirmed'),

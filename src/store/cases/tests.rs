@@ -609,9 +609,10 @@ fn held_photos_and_remembered_answers_come_back_as_they_were() {
 #[test]
 fn the_counts_follow_what_was_decided() {
     let store = store();
-    assert_eq!(store.case_statistics("2000-01-01", None).expect("counts"), {
-        CaseStatistics::default()
-    });
+    assert_eq!(
+        store.case_statistics("2000-01-01", None).expect("counts"),
+        { CaseStatistics::default() }
+    );
     let keep = Keep::Findings;
     let first = see(&store, photo("x", None), &listing("L1", "S1"), keep, 9);
     see(&store, photo("y", None), &listing("L2", "S1"), keep, 9);

@@ -84,8 +84,14 @@ fn every_route_has_a_line_and_every_line_a_route() {
         .collect();
     let without_line: Vec<_> = routes.difference(&lines).collect();
     let without_route: Vec<_> = lines.difference(&routes).collect();
-    assert!(without_line.is_empty(), "no line in access/rules.rs: {without_line:?}");
-    assert!(without_route.is_empty(), "lines without a route: {without_route:?}");
+    assert!(
+        without_line.is_empty(),
+        "no line in access/rules.rs: {without_line:?}"
+    );
+    assert!(
+        without_route.is_empty(),
+        "lines without a route: {without_route:?}"
+    );
 }
 
 #[tokio::test]
@@ -143,7 +149,13 @@ async fn every_route_lets_in_whom_its_line_names_and_nobody_else() {
 
 fn check_admitted(answer: &Answer, expected: bool, name: &str) {
     let is_refused = answer.status == StatusCode::FORBIDDEN;
-    assert_eq!(!is_refused, expected, "{name}: {} {}", answer.status, answer.text());
+    assert_eq!(
+        !is_refused,
+        expected,
+        "{name}: {} {}",
+        answer.status,
+        answer.text()
+    );
     let is_own_fault = answer.status.is_server_error();
     assert!(!is_own_fault, "{name}: {} {}", answer.status, answer.text());
     if expected && !name.contains("/sign-in") {
@@ -203,7 +215,11 @@ struct Held {
 impl Held {
     fn address(&self, rule: &AccessRule) -> String {
         let is_finding = rule.path.contains("findings") || rule.path.contains("review");
-        let id = if is_finding { &self.finding } else { &self.asset };
+        let id = if is_finding {
+            &self.finding
+        } else {
+            &self.asset
+        };
         filled(rule, id, &self.asset, "L1")
     }
 }
@@ -226,7 +242,9 @@ fn telling(rule: &AccessRule, path: &str, key: &str) -> Request<Body> {
         (method, _) => to(method, path, Body::empty()),
     };
     if !request.headers().contains_key("content-type") {
-        let kind = "application/x-www-form-urlencoded".parse().expect("a header");
+        let kind = "application/x-www-form-urlencoded"
+            .parse()
+            .expect("a header");
         request.headers_mut().insert("content-type", kind);
     }
     with_key(request, key)
@@ -245,7 +263,9 @@ async fn another_tenants_key_sees_and_changes_nothing() {
             let name = format!("{} {path}", rule.method);
             let answer = service.call(telling(rule, &path, &other)).await;
             check_silent(&answer, &["Acme", "Rival", "Comet", "L1", "joe"], &name);
-            if rule.path.contains('{') && rule.who != AccessWho::Anyone && !rule.path.contains("docs")
+            if rule.path.contains('{')
+                && rule.who != AccessWho::Anyone
+                && !rule.path.contains("docs")
             {
                 let is_missing = answer.status == StatusCode::NOT_FOUND;
                 // A form that lacks its fields is refused before anything is looked for.
@@ -288,15 +308,26 @@ async fn an_owner_bound_to_a_brand_sees_and_changes_nothing_of_others() {
     }
     let seen = ask(&service, &acme, "GET", "/v1/findings").await.json();
     assert_eq!(seen["findings"].as_array().map(Vec::len), Some(1));
-    let foreign = json_to("POST", "/v1/assets", &asset("Rival", "Moon", &[&picture(STAR)]));
+    let foreign = json_to(
+        "POST",
+        "/v1/assets",
+        &asset("Rival", "Moon", &[&picture(STAR)]),
+    );
     let answer = service.call(with_key(foreign, &acme)).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
-    let again = json_to("POST", "/v1/assets", &asset("Acme", "Sun", &[&picture(STAR)]));
+    let again = json_to(
+        "POST",
+        "/v1/assets",
+        &asset("Acme", "Sun", &[&picture(STAR)]),
+    );
     let answer = service.call(with_key(again, &acme)).await;
     assert_eq!(answer.status, StatusCode::CREATED);
     let elsewhere = &answer.json()["same_picture_elsewhere"];
     let told = elsewhere.as_array().expect("a list");
-    assert!(told.iter().all(|pair| pair[0].to_string() == own.asset), "{told:?}");
+    assert!(
+        told.iter().all(|pair| pair[0].to_string() == own.asset),
+        "{told:?}"
+    );
 }
 
 fn check_silent(answer: &Answer, words: &[&str], name: &str) {
@@ -304,7 +335,10 @@ fn check_silent(answer: &Answer, words: &[&str], name: &str) {
     for word in words {
         // The address itself holds the listing's id, and an error may repeat it.
         let is_repeated = *word == "L1" && name.contains("L1") && !answer.status.is_success();
-        assert!(is_repeated || !text.contains(word), "{name} tells of {word}: {text}");
+        assert!(
+            is_repeated || !text.contains(word),
+            "{name} tells of {word}: {text}"
+        );
     }
 }
 
@@ -330,7 +364,10 @@ async fn keys_are_made_shown_once_and_revoked_over_http() {
     let made = made.json();
     let key = made["key"].as_str().expect("a key").to_owned();
     assert_eq!(made["brands"], json!(["Acme"]));
-    assert_eq!(ask(&service, &key, "GET", "/v1/assets").await.status, StatusCode::OK);
+    assert_eq!(
+        ask(&service, &key, "GET", "/v1/assets").await.status,
+        StatusCode::OK
+    );
 
     let listed = ask(&service, &operator, "GET", "/v1/keys").await;
     let secret = key.rsplit('_').next().expect("a secret");
@@ -340,7 +377,10 @@ async fn keys_are_made_shown_once_and_revoked_over_http() {
     // Neither another tenant's operator nor a wrong id ends it.
     let path = format!("/v1/keys/{}", made["id"].as_str().expect("an id"));
     let other = key_of(&service, "other", Role::Operator, &[]);
-    assert_eq!(ask(&service, &other, "DELETE", &path).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        ask(&service, &other, "DELETE", &path).await.status,
+        StatusCode::NOT_FOUND
+    );
     let nobody = ask(&service, &operator, "DELETE", "/v1/keys/x").await;
     assert_eq!(nobody.status, StatusCode::NOT_FOUND);
     let ended = ask(&service, &operator, "DELETE", &path).await;
@@ -375,7 +415,11 @@ async fn what_is_done_is_in_the_audit_log_with_who_did_it() {
     decide.headers_mut().insert("x-request-id", id);
     let decided = service.call(decide).await.json();
     assert_eq!(decided["finding"]["decision"]["decided_by"], "reviewer");
-    let named = json_to("POST", &path, &json!({ "decision": "unsure", "decided_by": "ann" }));
+    let named = json_to(
+        "POST",
+        &path,
+        &json!({ "decision": "unsure", "decided_by": "ann" }),
+    );
     let decided = service.call(with_key(named, &reviewer)).await.json();
     let by = &decided["finding"]["decision"]["decided_by"];
     assert_eq!(by, "ann, by reviewer", "a name never hides the key");
@@ -384,14 +428,32 @@ async fn what_is_done_is_in_the_audit_log_with_who_did_it() {
     let body = json!({ "role": "screener", "label": "shop" });
     let made = with_key(json_to("POST", "/v1/keys", &body), &operator);
     let made = service.call(made).await.json();
-    ask(&service, &operator, "DELETE", &format!("/v1/keys/{}", made["id"].as_str().expect("id"))).await;
+    ask(
+        &service,
+        &operator,
+        "DELETE",
+        &format!("/v1/keys/{}", made["id"].as_str().expect("id")),
+    )
+    .await;
     ask(&service, &operator, "DELETE", "/v1/listings/L1").await;
-    ask(&service, &operator, "DELETE", &format!("/v1/assets/{}", own.asset)).await;
+    ask(
+        &service,
+        &operator,
+        "DELETE",
+        &format!("/v1/assets/{}", own.asset),
+    )
+    .await;
 
     let mut done = Vec::new();
     let mut after = String::new();
     loop {
-        let page = ask(&service, &operator, "GET", &format!("/v1/audit?limit=3{after}")).await;
+        let page = ask(
+            &service,
+            &operator,
+            "GET",
+            &format!("/v1/audit?limit=3{after}"),
+        )
+        .await;
         let page = page.json();
         done.extend(page["entries"].as_array().expect("a list").clone());
         match page["next"].as_i64() {
@@ -399,19 +461,41 @@ async fn what_is_done_is_in_the_audit_log_with_who_did_it() {
             None => break,
         }
     }
-    let words: Vec<_> = done.iter().rev().map(|entry| entry["action"].as_str().expect("a word")).collect();
+    let words: Vec<_> = done
+        .iter()
+        .rev()
+        .map(|entry| entry["action"].as_str().expect("a word"))
+        .collect();
     let expected = [
-        "asset_registered", "asset_registered", "decided", "decided", "decision_undone",
-        "exported", "key_created", "key_revoked", "listing_removed", "asset_removed",
+        "asset_registered",
+        "asset_registered",
+        "decided",
+        "decided",
+        "decision_undone",
+        "exported",
+        "key_created",
+        "key_revoked",
+        "listing_removed",
+        "asset_removed",
     ];
     assert_eq!(words, expected);
-    let first = done.iter().find(|entry| entry["action"] == "decided" && entry["request_id"] == "order-7");
+    let first = done
+        .iter()
+        .find(|entry| entry["action"] == "decided" && entry["request_id"] == "order-7");
     let first = first.expect("the request's entry");
-    assert_eq!((&first["who"], &first["role"]), (&json!("reviewer"), &json!("reviewer")));
+    assert_eq!(
+        (&first["who"], &first["role"]),
+        (&json!("reviewer"), &json!("reviewer"))
+    );
     assert_eq!(first["subject"], format!("finding {}", own.finding));
     assert_eq!(first["details"]["decision"], "rejected");
-    assert_eq!(done[0]["details"]["brand"], "Acme", "its name outlives the asset");
-    let decisions = ask(&service, &operator, "GET", "/v1/audit?action=decided").await.json();
+    assert_eq!(
+        done[0]["details"]["brand"], "Acme",
+        "its name outlives the asset"
+    );
+    let decisions = ask(&service, &operator, "GET", "/v1/audit?action=decided")
+        .await
+        .json();
     assert_eq!(decisions["entries"].as_array().map(Vec::len), Some(2));
     // A tenant's log is its own.
     let other = key_of(&service, "other", Role::Operator, &[]);
@@ -423,7 +507,10 @@ async fn what_is_done_is_in_the_audit_log_with_who_did_it() {
 async fn a_key_that_asks_too_often_is_told_when_to_come_again() {
     let n = |n| std::num::NonZeroU32::new(n).expect("not 0");
     let service = Service::guarded(EntranceSettings {
-        rate: Some(KeyRate { per_second: n(1), burst: n(3) }),
+        rate: Some(KeyRate {
+            per_second: n(1),
+            burst: n(3),
+        }),
         ..EntranceSettings::default()
     });
     let (busy, quiet) = (service.key(Role::Reviewer), service.key(Role::Reviewer));
@@ -437,10 +524,16 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_again() {
     }
     let refused = refused.expect("five at once are too many");
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(refused.json()["type"], "urn:problem:touchstone:too-many-requests");
+    assert_eq!(
+        refused.json()["type"],
+        "urn:problem:touchstone:too-many-requests"
+    );
     let seconds: u64 = refused.header("retry-after").parse().expect("seconds");
     assert!((1..=2).contains(&seconds));
-    assert_eq!(ask(&service, &quiet, "GET", "/v1/brands").await.status, StatusCode::OK);
+    assert_eq!(
+        ask(&service, &quiet, "GET", "/v1/brands").await.status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -471,7 +564,10 @@ async fn an_open_server_asks_for_no_key_but_heeds_one() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     let answer = ask(&service, "ts_wrong", "GET", "/v1/assets").await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-    let entries = service.engine.store().audit_entries(&AuditPage { limit: 5, ..AuditPage::default() });
+    let entries = service.engine.store().audit_entries(&AuditPage {
+        limit: 5,
+        ..AuditPage::default()
+    });
     assert_eq!(entries.expect("a log"), []);
     let tenant = TenantName::default();
     assert_eq!(service.keys.keys(Some(&tenant)).expect("keys").len(), 1);

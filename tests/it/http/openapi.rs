@@ -32,8 +32,7 @@ fn described(document: &Value) -> BTreeSet<Route> {
 fn routed() -> BTreeSet<Route> {
     let mut routes = all_routed();
     routes.retain(|(_, path)| {
-        path.starts_with("/v1/")
-            || ["/metrics", "/healthz", "/readyz"].contains(&path.as_str())
+        path.starts_with("/v1/") || ["/metrics", "/healthz", "/readyz"].contains(&path.as_str())
     });
     routes
 }

@@ -71,7 +71,10 @@ async fn a_browser_is_led_to_sign_in_and_back_and_out() {
     let key = service.key(Role::Reviewer);
     let answer = service.call(page("/review?status=all", "")).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
-    assert_eq!(answer.header("location"), "/sign-in?next=%2Freview%3Fstatus%3Dall");
+    assert_eq!(
+        answer.header("location"),
+        "/sign-in?next=%2Freview%3Fstatus%3Dall"
+    );
     let answer = service.call(page(answer.header("location"), "")).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(answer.text().contains("value=\"/review?status=all\""));
@@ -80,24 +83,35 @@ async fn a_browser_is_led_to_sign_in_and_back_and_out() {
     let answer = service.call(form("/sign-in", &fields)).await;
     assert_eq!(answer.header("location"), "/review");
     let set = answer.header("set-cookie");
-    assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict"), "{set}");
+    assert!(
+        set.contains("HttpOnly") && set.contains("SameSite=Strict"),
+        "{set}"
+    );
     assert!(!set.contains("Secure"), "plain HTTP is served");
     let cookie = cookie_of(&answer);
     let review = service.call(page("/review", &cookie)).await;
     assert_eq!(review.status, StatusCode::OK);
     assert!(review.text().contains("Sign out"));
-    assert!(!review.text().contains("href=\"/keys\""), "not a reviewer's page");
+    assert!(
+        !review.text().contains("href=\"/keys\""),
+        "not a reviewer's page"
+    );
     let refused = service.call(page("/keys", &cookie)).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert!(refused.text().contains("<html"), "a page for people");
 
-    let answer = service.call(with_cookie(form("/sign-out", &[]), &cookie)).await;
+    let answer = service
+        .call(with_cookie(form("/sign-out", &[]), &cookie))
+        .await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
     assert!(answer.header("set-cookie").contains("Max-Age=0"));
     let again = service.call(page("/review", &cookie)).await;
     assert_eq!(again.status, StatusCode::SEE_OTHER);
     let who = || "reviewer".to_owned();
-    let expected = [(AuditAction::SignedIn, who()), (AuditAction::SignedOut, who())];
+    let expected = [
+        (AuditAction::SignedIn, who()),
+        (AuditAction::SignedOut, who()),
+    ];
     assert_eq!(actions(&service), expected);
 }
 
@@ -115,9 +129,14 @@ async fn a_wrong_key_signs_nobody_in_and_is_written_down() {
         assert_eq!(last, (AuditAction::SignInFailed, who.to_owned()));
     }
     for _ in 0..50 {
-        service.call(form("/sign-in", &[("key", "ts_nothing")])).await;
+        service
+            .call(form("/sign-in", &[("key", "ts_nothing")]))
+            .await;
     }
-    assert!(actions(&service).len() <= 32, "nobody without a key fills the log");
+    assert!(
+        actions(&service).len() <= 32,
+        "nobody without a key fills the log"
+    );
 }
 
 #[tokio::test]
@@ -160,7 +179,9 @@ async fn the_first_starts_link_is_followed_by_a_button_once() {
     let token = service.keys.create_link(Timestamp::now()).expect("a link");
     for _ in 0..2 {
         // Looking at the link uses nothing up.
-        let answer = service.call(page(&format!("/sign-in?once={token}"), "")).await;
+        let answer = service
+            .call(page(&format!("/sign-in?once={token}"), ""))
+            .await;
         assert_eq!(answer.status, StatusCode::OK);
         assert!(answer.text().contains(&token));
     }
@@ -174,12 +195,17 @@ async fn the_first_starts_link_is_followed_by_a_button_once() {
     assert_eq!(again.status, StatusCode::UNAUTHORIZED);
 
     let fields = [("role", "operator"), ("label", "root"), ("days", "365")];
-    let made = service.call(with_cookie(form("/keys", &fields), &cookie)).await;
+    let made = service
+        .call(with_cookie(form("/keys", &fields), &cookie))
+        .await;
     assert_eq!(made.status, StatusCode::OK, "{}", made.text());
     let text = made.text();
     let place = text.find("<code>ts_").expect("the key is shown");
     let key = &text[place + 6..place + 6 + 80];
-    assert_eq!(ask(&service, key, "GET", "/v1/audit").await.status, StatusCode::OK);
+    assert_eq!(
+        ask(&service, key, "GET", "/v1/audit").await.status,
+        StatusCode::OK
+    );
     let later = service.call(page("/keys", &cookie)).await;
     assert!(!later.text().contains(key), "shown once");
     assert_eq!(later.header("cache-control"), "no-store");
@@ -192,7 +218,11 @@ async fn a_session_ends_with_its_key_and_opens_its_tenant_alone() {
     let cookie = signed_in(&service, &other).await;
     let keys = service.call(page("/keys", &cookie)).await.text();
     assert!(keys.contains("Keys of tenant other"), "{keys}");
-    assert_eq!(actions(&service), [], "the sign-in is in the other tenant's log");
+    assert_eq!(
+        actions(&service),
+        [],
+        "the sign-in is in the other tenant's log"
+    );
     let audit = service.call(page("/audit", &cookie)).await.text();
     assert!(audit.contains("Signed in"), "{audit}");
     let id = service.keys.keys(None).expect("keys")[0].id.clone();
@@ -212,9 +242,18 @@ async fn behind_https_the_cookie_is_bound_to_it() {
     let key = service.key(Role::Operator);
     let answer = service.call(form("/sign-in", &[("key", &key)])).await;
     let set = answer.header("set-cookie");
-    assert!(set.starts_with("__Host-touchstone=") && set.ends_with("; Secure"), "{set}");
+    assert!(
+        set.starts_with("__Host-touchstone=") && set.ends_with("; Secure"),
+        "{set}"
+    );
     let cookie = cookie_of(&answer);
-    assert_eq!(service.call(page("/", &cookie)).await.status, StatusCode::OK);
+    assert_eq!(
+        service.call(page("/", &cookie)).await.status,
+        StatusCode::OK
+    );
     let plain = cookie.replace("__Host-", "");
-    assert_eq!(service.call(page("/", &plain)).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(
+        service.call(page("/", &plain)).await.status,
+        StatusCode::SEE_OTHER
+    );
 }
