@@ -44,7 +44,7 @@ pub(super) async fn decide(
     Path(id): Path<String>,
     Form(said): Form<Said>,
 ) -> Result<Redirect, Problem> {
-    let (id, scope) = (finding_id(&id)?, caller.scope.clone());
+    let (id, brands) = (finding_id(&id)?, caller.scope.clone());
     let decision = NewDecision {
         opinion: said.opinion,
         reason: reason(Some(said.reason))?,
@@ -57,7 +57,7 @@ pub(super) async fn decide(
     };
     let done = said.opinion.as_str();
     let write = caller.run(Lane::Writes, move |engine| {
-        scope.finding(engine, id)?;
+        brands.finding(engine, id)?;
         let changed = engine.store().decide(id, &decision, scope)?;
         // Decided together with this one, it is no longer what comes next.
         let next = FindingId(said.next);

@@ -1,10 +1,11 @@
 //! Registration from the browser.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path as FilePath;
+
 use axum::extract::{Path, Request};
 use axum::response::Redirect;
 use jiff::civil::Date;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path as FilePath;
 
 use super::super::access::{BrandScope, Caller};
 use super::super::assets::asset_id;
