@@ -257,7 +257,9 @@ async fn another_tenants_key_sees_and_changes_nothing() {
     let own = service.key(Role::Operator);
     let before = everything(&service, &own).await;
     let other = key_of(&service, "other", Role::Operator, &[]);
-    for rule in RULES {
+    // The description of the API has examples that are called as things are here.
+    let told = RULES.iter().filter(|rule| !rule.path.starts_with("/openapi"));
+    for rule in told {
         for held in &held {
             let path = held.address(rule);
             let name = format!("{} {path}", rule.method);
