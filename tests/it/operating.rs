@@ -20,7 +20,7 @@ fn lines(ran: &Ran) -> Vec<Value> {
 }
 
 fn register(program: &Program, flags: &[&str]) {
-    let rest = ["register", PACK, "--brand", "Oatly"];
+    let rest = ["register", PACK, "--brand", "Oatly", "--kind", "packaging"];
     program.done(&[flags, &rest].concat());
 }
 

@@ -258,7 +258,9 @@ async fn another_tenants_key_sees_and_changes_nothing() {
     let before = everything(&service, &own).await;
     let other = key_of(&service, "other", Role::Operator, &[]);
     // The description of the API has examples that are called as things are here.
-    let told = RULES.iter().filter(|rule| !rule.path.starts_with("/openapi"));
+    let told = RULES
+        .iter()
+        .filter(|rule| !rule.path.starts_with("/openapi"));
     for rule in told {
         for held in &held {
             let path = held.address(rule);
@@ -573,4 +575,31 @@ async fn an_open_server_asks_for_no_key_but_heeds_one() {
     assert_eq!(entries.expect("a log"), []);
     let tenant = TenantName::default();
     assert_eq!(service.keys.keys(Some(&tenant)).expect("keys").len(), 1);
+}
+
+#[tokio::test]
+async fn the_servers_measurements_are_for_its_own_operators() {
+    let service = Service::guarded(EntranceSettings::default());
+    let operator = service.key(Role::Operator);
+    ask(&service, &operator, "GET", "/v1/assets/7").await;
+    let photo = with_key(
+        to("POST", "/v1/match", Body::from(picture(STAR))),
+        &operator,
+    );
+    service.call(photo).await;
+    let told = ask(&service, &operator, "GET", "/metrics").await;
+    assert_eq!(told.status, StatusCode::OK);
+    let text = told.text();
+    for expected in [
+        "touchstone_requests_total{route=\"/v1/assets/{id}\",method=\"GET\",status=\"404\"}",
+        "touchstone_request_seconds_bucket{route=\"/v1/assets/{id}\",le=\"0.001\"}",
+        "touchstone_stage_seconds_bucket{stage=\"embed\"",
+        "touchstone_requests_in_progress",
+        "touchstone_jobs_waiting{lane=\"reads\"}",
+    ] {
+        assert!(text.contains(expected), "{expected} is missing in {text}");
+    }
+    let other = key_of(&service, "other", Role::Operator, &[]);
+    let refused = ask(&service, &other, "GET", "/metrics").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
 }
