@@ -81,7 +81,7 @@ impl AccessStore {
         };
         let record = record?;
         if !is_same(&digest(secret), &kept) {
-            return Ok(Err(KeyRefusal::WrongSecret(record)));
+            return Ok(Err(KeyRefusal::WrongSecret(Box::new(record))));
         }
         Ok(holding(record, now))
     }
@@ -181,9 +181,9 @@ fn one(conn: &Connection, id: &KeyId) -> Result<KeyRecord, StoreError> {
 pub(super) fn holding(record: KeyRecord, now: Timestamp) -> Result<KeyRecord, KeyRefusal> {
     let is_over = |end: &String| *end <= text_of(now);
     if record.revoked_at.is_some() {
-        Err(KeyRefusal::Revoked(record))
+        Err(KeyRefusal::Revoked(Box::new(record)))
     } else if record.expires_at.as_ref().is_some_and(is_over) {
-        Err(KeyRefusal::Expired(record))
+        Err(KeyRefusal::Expired(Box::new(record)))
     } else {
         Ok(record)
     }

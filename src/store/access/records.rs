@@ -62,13 +62,13 @@ pub enum KeyRefusal {
     Unknown,
     /// Its id is known, its secret is another.
     #[error("there is no such key: it reads ts_, 12 digits, _, 64 digits")]
-    WrongSecret(KeyRecord),
+    WrongSecret(Box<KeyRecord>),
     /// It holds no longer.
     #[error("the key was revoked at {}", .0.revoked_at.as_deref().unwrap_or_default())]
-    Revoked(KeyRecord),
+    Revoked(Box<KeyRecord>),
     /// Its time is over.
     #[error("the key expired at {}", .0.expires_at.as_deref().unwrap_or_default())]
-    Expired(KeyRecord),
+    Expired(Box<KeyRecord>),
     /// A session that has ended, or never was.
     #[error("nobody is signed in, or no longer")]
     SessionOver,
