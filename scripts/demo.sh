@@ -28,5 +28,5 @@ Next:
   open demo/report.html                     every finding beside the registered picture
   $touchstone match PHOTO...        with --home demo/home: compare your own photos
   $touchstone register PICTURE --brand YOURS
-  $touchstone serve                 with --home demo/home: the console in your browser
+  $touchstone serve --open          with --home demo/home: the console in your browser
 END

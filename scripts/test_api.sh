@@ -15,7 +15,7 @@ fi
 home=$(mktemp -d)
 export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$PWD/vendor/ort/libonnxruntime.so} TOUCHSTONE_HOME=$home
 "$program" register fixtures/assets.csv >/dev/null 2>&1
-"$program" serve --listen 127.0.0.1:0 2>"$home/log" &
+"$program" serve --open --listen 127.0.0.1:0 2>"$home/log" &
 server=$!
 trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true; rm -rf "$home"' EXIT
 address=

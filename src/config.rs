@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 
 use thiserror::Error;
 
+use crate::domain::{AccessWordError, TenantName};
 use crate::engine::{EngineSettings, Stages};
 use crate::matching::policy::{Policy, PolicyError};
 
@@ -30,9 +31,29 @@ pub enum ConfigError {
     /// No photo could ever be worked on.
     #[error("{0} threads: give at least 1")]
     NoThreads(usize),
+    /// No tenant can be called so.
+    #[error(transparent)]
+    Tenant(#[from] AccessWordError),
     /// Thresholds out of order.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+}
+
+/// Folder within the home that holds the folders of the tenants, but for the default one's.
+const TENANTS: &str = "tenants";
+
+/// Where the data of the tenants lie, but for the default one's.
+pub fn tenants_folder(home: &Path) -> PathBuf {
+    home.join(TENANTS)
+}
+
+/// Where a tenant's data lie: the default one's in the home itself.
+pub fn tenant_home(home: &Path, tenant: &TenantName) -> PathBuf {
+    if tenant.is_default() {
+        home.to_owned()
+    } else {
+        tenants_folder(home).join(tenant.as_str())
+    }
 }
 
 /// Settings as they were given, unchecked; `None` where the default holds.
@@ -40,6 +61,8 @@ pub enum ConfigError {
 pub struct SettingsDraft {
     /// Data folder.
     pub home: PathBuf,
+    /// Whose data.
+    pub tenant: Option<String>,
     /// Folder with the networks.
     pub models: Option<PathBuf>,
     /// Model card.
@@ -59,8 +82,12 @@ pub struct SettingsDraft {
 /// Checked settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What the engine needs.
+    /// What the engine needs; its home is the tenant's.
     pub engine: EngineSettings,
+    /// The data folder as it was given, which holds keys and tenants.
+    pub home: PathBuf,
+    /// Whose data.
+    pub tenant: TenantName,
 }
 
 impl SettingsDraft {
@@ -87,9 +114,13 @@ impl SettingsDraft {
         } else {
             review_at
         };
+        let tenant: TenantName = match self.tenant {
+            Some(name) => name.parse()?,
+            None => TenantName::default(),
+        };
         Ok(Settings {
             engine: EngineSettings {
-                home: self.home,
+                home: tenant_home(&self.home, &tenant),
                 model_card: self.model.unwrap_or_else(|| models.join(DEFAULT_CARD)),
                 judge: self.judge.unwrap_or_else(|| models.join("judge.json")),
                 models,
@@ -97,6 +128,8 @@ impl SettingsDraft {
                 policy: Policy::new(review_at, flag_at)?,
                 stages: stages(self.stages)?,
             },
+            home: self.home,
+            tenant,
         })
     }
 }
@@ -159,6 +192,20 @@ mod tests {
         given.flag_at = Some(0.2);
         let policy = given.checked().expect("valid").engine.policy;
         assert_eq!((policy.review_at(), policy.flag_at()), (0.2, 0.2));
+    }
+
+    #[test]
+    fn each_tenant_has_a_folder_of_its_own() {
+        let home = |tenant: Option<&str>| {
+            let mut given = draft();
+            given.tenant = tenant.map(str::to_owned);
+            given.checked().map(|settings| settings.engine.home)
+        };
+        assert_eq!(home(None).expect("valid"), PathBuf::from("home"));
+        assert_eq!(home(Some("default")).expect("valid"), PathBuf::from("home"));
+        let acme = home(Some("acme")).expect("valid");
+        assert_eq!(acme, PathBuf::from("home/tenants/acme"));
+        assert!(home(Some("../acme")).is_err());
     }
 
     #[test]

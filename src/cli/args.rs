@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{ConfigError, Settings, SettingsDraft};
-use crate::domain::{AssetKind, Keep};
+use crate::domain::{AssetKind, Keep, KeyId, Role};
 use crate::report::ReportFormat;
 
 /// Finds registered logos, products and pictures in the photos of listings.
@@ -43,6 +43,9 @@ pub(super) struct EngineArguments {
         value_name = "DIR"
     )]
     home: PathBuf,
+    /// Whose data: each tenant has records of its own in the data folder [default: default]
+    #[arg(long, global = true, env = "TOUCHSTONE_TENANT", value_name = "NAME")]
+    tenant: Option<String>,
     /// Folder with the networks [default: models, searched beside the program and in the working folder]
     #[arg(long, global = true, env = "TOUCHSTONE_MODELS", value_name = "DIR")]
     models: Option<PathBuf>,
@@ -71,6 +74,7 @@ impl EngineArguments {
     pub fn settings(self) -> Result<Settings, ConfigError> {
         SettingsDraft {
             home: self.home,
+            tenant: self.tenant,
             models: self.models,
             model: self.model,
             judge: self.judge,
@@ -92,9 +96,15 @@ pub(super) enum Command {
     Scan(ScanCommand),
     Screen(ScreenCommand),
     Serve(ServeCommand),
+    Keys(KeysCommand),
+    Audit(AuditCommand),
     Eval(EvalCommand),
     Calibrate(CalibrateCommand),
     Doctor(DoctorCommand),
+    Backup(BackupCommand),
+    Restore(RestoreCommand),
+    Completions(CompletionsCommand),
+    Man(ManCommand),
 }
 
 /// Register pictures of assets: files, folders, CSV or JSONL manifests
@@ -256,7 +266,10 @@ fn keep(word: &str) -> Result<Keep, String> {
     Keep::of_word(word).ok_or_else(|| "use nothing, findings, listing or photos".to_owned())
 }
 
-/// Answer HTTP requests
+/// Answer HTTP requests of those who show a key
+///
+/// The first start, while there are no keys, prints a link that signs in as the operator, once, within
+/// an hour. Keys are also made with `touchstone keys create`.
 #[derive(Debug, Args)]
 pub(super) struct ServeCommand {
     /// Address to listen on
@@ -271,10 +284,68 @@ pub(super) struct ServeCommand {
     /// Requests waiting or worked on at once; more are turned away
     #[arg(long, default_value_t = 64)]
     pub max_requests: usize,
-    /// Answer other machines too, under any host name: there are no keys, whoever reaches the server
-    /// may do everything
+    /// Ask for no keys: whoever reaches the server may do everything; on this machine's own address only
     #[arg(long)]
-    pub allow_remote: bool,
+    pub open: bool,
+    /// Browsers reach the server over HTTPS, through a proxy, and in no other way: cookies are marked so
+    #[arg(long)]
+    pub behind_tls: bool,
+    /// Requests a second of each key; more are turned away for a moment
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub rate: u32,
+    /// Requests of a key at once, after a pause
+    #[arg(long, default_value_t = 400, value_name = "N")]
+    pub burst: u32,
+}
+
+/// Make, list and revoke keys, by which the server knows who asks
+#[derive(Debug, Args)]
+pub(super) struct KeysCommand {
+    #[command(subcommand)]
+    pub action: KeysAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysAction {
+    /// Make a key of the tenant of --tenant, and print it: it is shown this once
+    Create {
+        /// owner: registers, sees and decides; reviewer: decides; screener: checks photos and listings;
+        /// operator: everything
+        #[arg(long)]
+        role: Role,
+        /// Who holds it
+        #[arg(long)]
+        label: String,
+        /// A brand that an owner is bound to; several with several flags [default: all]
+        #[arg(long, value_name = "BRAND")]
+        brand: Vec<String>,
+        /// Days after which it ends [default: not by itself]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: Option<u32>,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// All keys, of --tenant if it is given
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End keys and what was signed in with them, at once
+    Revoke {
+        /// Ids, as `list` prints them
+        #[arg(required = true)]
+        ids: Vec<KeyId>,
+    },
+}
+
+/// Write the audit log as JSON lines, oldest first
+#[derive(Debug, Args)]
+pub(super) struct AuditCommand {
+    /// Only entries behind this id
+    #[arg(long, default_value_t = 0, value_name = "ID")]
+    pub after: i64,
 }
 
 /// What a right answer must name.
@@ -336,4 +407,34 @@ pub(super) struct DoctorCommand {
     /// Print as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Write all tenants' records with their pictures, and the keys, to a new folder; a server may go on
+///
+/// Each database is written as it is at one moment; what is registered meanwhile may or may not be in it.
+#[derive(Debug, Args)]
+pub(super) struct BackupCommand {
+    /// Folder, which must not be there yet
+    pub folder: PathBuf,
+}
+
+/// Put what `backup` wrote into a data folder that is not there yet
+#[derive(Debug, Args)]
+pub(super) struct RestoreCommand {
+    /// Folder written by `backup`
+    pub folder: PathBuf,
+}
+
+/// Print what a shell needs to complete these commands
+#[derive(Debug, Args)]
+pub(super) struct CompletionsCommand {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// Write a manual page for each command
+#[derive(Debug, Args)]
+pub(super) struct ManCommand {
+    /// Folder, made if missing
+    pub folder: PathBuf,
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::args::{AssetsAction, AssetsCommand};
 use super::{Outcome, print_json, progress, register};
 use crate::config::Settings;
-use crate::domain::{Asset, AssetId};
+use crate::domain::{Asset, AssetId, AuditAction};
 use crate::engine::Engine;
 use crate::engine::manifest::{FolderDefaults, read_assets};
 use crate::report::Output;
@@ -140,6 +140,8 @@ fn each(ids: &[i64], change: impl Fn(AssetId) -> anyhow::Result<()>) -> anyhow::
 fn export(store: &Store, folder: &Path) -> anyhow::Result<Outcome> {
     let pictures = folder.join("pictures");
     fs::create_dir_all(&pictures).with_context(|| format!("making {}", pictures.display()))?;
+    let details = json!({ "folder": folder.display().to_string() });
+    store.audit(AuditAction::Exported, "assets", Some(&details))?;
     let mut lines = Output::create(&folder.join(EXPORT_MANIFEST))?;
     let mut n_assets = 0;
     for record in store.records() {

@@ -2,9 +2,13 @@
 
 mod args;
 mod assets;
+mod audit;
+mod backup;
 mod calibrate;
 mod doctor;
 mod eval;
+mod keys;
+mod manual;
 mod matching;
 mod progress;
 mod register;
@@ -57,6 +61,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    // These need no networks.
+    match &arguments.command {
+        Command::Completions(command) => return manual::completions(command),
+        Command::Man(command) => return manual::pages(command),
+        _ => {}
+    }
     let settings = arguments.engine.settings()?;
     rayon::ThreadPoolBuilder::new()
         .num_threads(settings.engine.n_threads)
@@ -70,9 +80,15 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Scan(command) => scan::run(settings, command),
         Command::Screen(command) => screen::run(settings, command),
         Command::Serve(command) => serve::run(settings, command),
+        Command::Keys(command) => keys::run(settings, command),
+        Command::Audit(command) => audit::run(settings, command),
         Command::Eval(command) => eval::run(settings, command),
         Command::Calibrate(command) => calibrate::run(settings, command),
         Command::Doctor(command) => doctor::run(settings, command),
+        Command::Backup(command) => backup::back_up(&settings, &command.folder),
+        Command::Restore(command) => backup::restore(&settings, &command.folder),
+        Command::Completions(command) => manual::completions(&command),
+        Command::Man(command) => manual::pages(&command),
     }
 }
 

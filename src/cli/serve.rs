@@ -1,9 +1,12 @@
 //! `touchstone serve`
 
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::select;
@@ -14,13 +17,24 @@ use super::Outcome;
 use super::args::ServeCommand;
 use crate::config::Settings;
 use crate::engine::Engine;
-use crate::http::{self, ServeLimits};
+use crate::http::{self, Entrance, EntranceSettings, HttpState, KeyRate, ServeLimits};
+use crate::store::AccessStore;
 
 pub(super) fn run(settings: Settings, command: ServeCommand) -> anyhow::Result<Outcome> {
     let limits = limits(&command)?;
+    ensure!(
+        settings.tenant.is_default(),
+        "a server answers for all tenants: leave out --tenant, the key says whose data it opens"
+    );
+    let keys = Arc::new(AccessStore::open(&settings.home)?);
+    let entrance = Entrance::new(Arc::clone(&keys), entrance(&command)?);
     let engine = Arc::new(Engine::open(settings.engine)?);
     let runtime = Runtime::new().context("starting the threads that serve connections")?;
-    let served = runtime.block_on(serve(engine, command, limits));
+    let served = runtime.block_on(serve(
+        HttpState::new(engine, entrance, limits),
+        &command,
+        &keys,
+    ));
     // Work that outlived its request's time must not hold up the end; the store is safe at any point.
     runtime.shutdown_background();
     served.map(|()| Outcome::Done)
@@ -45,21 +59,52 @@ fn limits(command: &ServeCommand) -> anyhow::Result<ServeLimits> {
         // Turning a request away takes a connection too.
         max_connections: defaults.max_connections.max(2 * command.max_requests),
         drain_timeout: request_timeout,
-        allow_remote: command.allow_remote,
         ..defaults
     })
 }
 
-async fn serve(
-    engine: Arc<Engine>,
-    command: ServeCommand,
-    limits: ServeLimits,
+fn entrance(command: &ServeCommand) -> anyhow::Result<EntranceSettings> {
+    let per_second = NonZeroU32::new(command.rate).context("--rate must be at least 1")?;
+    let burst = NonZeroU32::new(command.burst).context("--burst must be at least 1")?;
+    Ok(EntranceSettings {
+        is_open: command.open,
+        behind_tls: command.behind_tls,
+        rate: Some(KeyRate { per_second, burst }),
+    })
+}
+
+/// Prints how to get in while there are no keys. Behind a proxy the address differs, the rest does not.
+fn print_first_link(
+    keys: &AccessStore,
+    command: &ServeCommand,
+    address: SocketAddr,
 ) -> anyhow::Result<()> {
+    if command.open || keys.has_keys()? {
+        return Ok(());
+    }
+    let token = keys.create_link(Timestamp::now())?;
+    let host = if address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    };
+    let scheme = if command.behind_tls { "https" } else { "http" };
+    eprintln!(
+        "There are no keys yet. Sign in as the operator, once, within an hour:\n\n  \
+         {scheme}://{host}/sign-in?once={token}\n\n\
+         or make a key with `touchstone keys create --role operator --label NAME`."
+    );
+    Ok(())
+}
+
+async fn serve(state: HttpState, command: &ServeCommand, keys: &AccessStore) -> anyhow::Result<()> {
     let listener = TcpListener::bind(command.listen)
         .await
         .with_context(|| format!("listening on {}", command.listen))?;
+    let address = listener.local_addr().context("asking for the address")?;
+    print_first_link(keys, command, address)?;
     let (stop, stopped) = oneshot::channel();
-    let serving = http::serve(listener, engine, limits, async {
+    let serving = http::serve(listener, state, async {
         // A sender that is gone means the same.
         let _ = stopped.await;
     });

@@ -3,6 +3,7 @@
 //! No IO, no pixels, no database. A type with an invariant has private fields and a constructor that
 //! checks it; everything else is a plain struct with public fields.
 
+mod access;
 mod asset;
 mod cells;
 mod digest;
@@ -13,6 +14,7 @@ mod measurements;
 mod region;
 mod review;
 
+pub use access::{AccessWordError, Actor, AuditAction, KeyId, Role, TenantName};
 pub use asset::{
     Asset, AssetDraft, AssetId, AssetKind, Brand, BrandId, DomainError, PictureId, split_list,
 };

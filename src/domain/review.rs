@@ -53,6 +53,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 /// What a person says of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -28,7 +28,7 @@ mod verify;
 mod word_marks;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
@@ -183,18 +183,44 @@ impl Engine {
     /// Those of the database.
     pub fn with_empty_registry(&self) -> Result<Self, EngineError> {
         let dims = [self.embedder.window_dim(), self.embedder.whole_dim()];
-        Ok(Self {
+        let store = Store::open_in_memory()?;
+        Ok(self.sharing(self.settings.clone(), Registry::empty(dims), store))
+    }
+
+    /// An engine with the same networks, judge and settings on another data folder, made if missing:
+    /// what is large is in memory once, however many folders are open.
+    ///
+    /// # Errors
+    /// As [`Engine::open`], for what is in the folder.
+    pub fn open_beside(&self, home: PathBuf) -> Result<Self, EngineError> {
+        let store = Store::open(&home)?;
+        let settings = EngineSettings {
+            home,
+            ..self.settings.clone()
+        };
+        let dims = [self.embedder.window_dim(), self.embedder.whole_dim()];
+        let stamp = index_stamp(&store, self.embedder.as_ref())?;
+        let registry = Registry::new(dims, &settings.index_folder(), &stamp);
+        let engine = self.sharing(settings, registry, store);
+        engine.check_model()?;
+        engine.refresh()?;
+        Ok(engine)
+    }
+
+    /// An engine with this one's networks and judge.
+    fn sharing(&self, settings: EngineSettings, registry: Registry, store: Store) -> Self {
+        Self {
             limits: self.limits,
-            registry: RwLock::new(Registry::empty(dims)),
+            registry: RwLock::new(registry),
             references: ReferenceCache::default(),
             screenings: AtomicUsize::new(0),
-            settings: self.settings.clone(),
+            settings,
             embedder: Arc::clone(&self.embedder),
             reader: self.reader.clone(),
             background: Arc::clone(&self.background),
             judge: self.judge.clone(),
-            store: Store::open_in_memory()?,
-        })
+            store,
+        }
     }
 
     /// What the engine was opened with.
@@ -303,6 +329,7 @@ impl Engine {
         enter(PipelineStage::Verify);
         let verified = self.verify(&photo, &description, candidates)?;
         timings.verify = clock.lap_ms();
+        note_stages(&timings);
         Ok((photo, description, verified, timings))
     }
 
@@ -317,6 +344,20 @@ impl Engine {
         self.registry
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Name of the measurement of how long photos take in each stage, for whoever installs a recorder.
+pub const STAGE_SECONDS: &str = "touchstone_stage_seconds";
+
+fn note_stages(timings: &StageTimings) {
+    for (stage, ms) in [
+        ("prepare", timings.prepare),
+        ("embed", timings.embed),
+        ("find_candidates", timings.find_candidates),
+        ("verify", timings.verify),
+    ] {
+        metrics::histogram!(STAGE_SECONDS, "stage" => stage).record(ms / 1e3);
     }
 }
 

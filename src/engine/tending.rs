@@ -1,45 +1,26 @@
 //! What a long-running process does on the side: finishing checks that a restart cut off, looking
 //! back, forgetting.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
 use super::cases::Subject;
 use super::{Engine, EngineError};
 use crate::domain::FindingSource;
 
-/// How soon after a registration the look back begins.
-const PAUSE: Duration = Duration::from_millis(500);
-/// How often what is past its time is forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(3600);
-
 impl Engine {
-    /// Finishes checks that were cut off, then looks back after each registration and forgets what is
-    /// past its time, until `stop` is set. Errors are logged; the next round tries again.
-    pub fn tend(&self, stop: &AtomicBool) {
-        let goes_on = || !stop.load(Ordering::Relaxed);
-        if let Err(error) = self.finish_held_photos(goes_on) {
-            tracing::error!(%error, "checks that were cut off could not be finished");
+    /// One round of what is to be done on the side: looks back at photos seen before the latest
+    /// registrations, as long as `goes_on`, and with `forgets` lets go of what is past its time.
+    /// Errors are logged; the next round tries again.
+    pub fn tend(&self, forgets: bool, goes_on: impl Fn() -> bool) {
+        if forgets && let Err(error) = self.store.forget_expired() {
+            tracing::error!(%error, "what is past its time could not be forgotten");
         }
-        let mut forgot_at: Option<Instant> = None;
-        while goes_on() {
-            if forgot_at.is_none_or(|at| at.elapsed() >= FORGET_EVERY) {
-                forgot_at = Some(Instant::now());
-                if let Err(error) = self.store.forget_expired() {
-                    tracing::error!(%error, "what is past its time could not be forgotten");
-                }
-            }
-            match self.look_back(goes_on) {
-                Ok(done) if done.n_photos > 0 => tracing::info!(
-                    n_photos = done.n_photos,
-                    n_findings = done.n_findings,
-                    "looked back"
-                ),
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "could not look back"),
-            }
-            thread::sleep(PAUSE);
+        match self.look_back(goes_on) {
+            Ok(done) if done.n_photos > 0 => tracing::info!(
+                n_photos = done.n_photos,
+                n_findings = done.n_findings,
+                "looked back"
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "could not look back"),
         }
     }
 

@@ -1,15 +1,13 @@
 //! Brands and assets: listing, showing, switching on and off, removing.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, Request};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::HttpState;
+use super::access::Caller;
 use super::etags::{check_match, tagged};
 use super::paging::page_length;
 use super::problem::{Problem, ProblemKind};
@@ -29,10 +27,11 @@ pub(super) struct Brands {
     responses((status = 200, description = "The brands", body = Brands,
         example = json!({ "brands": [{ "id": 1, "name": "Acme", "n_assets": 3 }] }))),
 )]
-pub(super) async fn brands(State(state): State<Arc<HttpState>>) -> Result<Json<Brands>, Problem> {
-    let read = state.workers.run(Lane::Reads, |engine| {
+pub(super) async fn brands(caller: Caller) -> Result<Json<Brands>, Problem> {
+    let scope = caller.scope.clone();
+    let read = caller.run(Lane::Reads, move |engine| {
         Ok(Brands {
-            brands: engine.store().brands()?,
+            brands: scope.seen_brands(engine.store())?,
         })
     });
     read.await.map(Json)
@@ -65,12 +64,13 @@ pub(super) struct AssetPage {
     responses((status = 200, description = "A page", body = AssetPage)),
 )]
 pub(super) async fn list(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Query(query): Query<AssetQuery>,
 ) -> Result<Json<AssetPage>, Problem> {
     let limit = page_length(query.limit)?;
     let filter = AssetFilter {
         brand: query.brand,
+        brands: caller.scope.brands(),
         kind: query.kind,
         enabled: query.enabled,
         name_contains: query.name,
@@ -78,7 +78,7 @@ pub(super) async fn list(
         // One more than shown tells whether there is a next page.
         limit: Some(limit + 1),
     };
-    let read = state.workers.run(Lane::Reads, move |engine| {
+    let read = caller.run(Lane::Reads, move |engine| {
         Ok(page(engine.store().assets(&filter)?, limit as usize))
     });
     read.await.map(Json)
@@ -99,14 +99,9 @@ fn page(mut assets: Vec<Asset>, limit: usize) -> AssetPage {
     params(("id" = i64, Path, minimum = 1, example = 1)),
     responses((status = 200, description = "The asset", body = Asset, headers(("ETag" = String)))),
 )]
-pub(super) async fn show(
-    State(state): State<Arc<HttpState>>,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let id = asset_id(&id)?;
-    let read = state
-        .workers
-        .run(Lane::Reads, move |engine| Ok(engine.store().asset(id)?));
+pub(super) async fn show(caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+    let (id, scope) = (asset_id(&id)?, caller.scope.clone());
+    let read = caller.run(Lane::Reads, move |engine| scope.asset(engine, id));
     read.await.map(|asset| tagged(&asset))
 }
 
@@ -128,15 +123,15 @@ struct AssetChange {
     responses((status = 200, description = "The asset", body = Asset, headers(("ETag" = String)))),
 )]
 pub(super) async fn change(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id = asset_id(&id)?;
+    let (id, scope) = (asset_id(&id)?, caller.scope.clone());
     let headers = request.headers().clone();
     let change: AssetChange = receive_json(request).await?;
-    let write = state.workers.run(Lane::Writes, move |engine| {
-        check_match(&headers, &engine.store().asset(id)?)?;
+    let write = caller.run(Lane::Writes, move |engine| {
+        check_match(&headers, &scope.asset(engine, id)?)?;
         engine.store().set_enabled(id, change.enabled)?;
         engine.refresh()?;
         Ok(engine.store().asset(id)?)
@@ -155,13 +150,13 @@ pub(super) async fn change(
     responses((status = 204, description = "It is removed")),
 )]
 pub(super) async fn remove(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let id = asset_id(&id)?;
-    let write = state.workers.run(Lane::Writes, move |engine| {
-        check_match(&headers, &engine.store().asset(id)?)?;
+    let (id, scope) = (asset_id(&id)?, caller.scope.clone());
+    let write = caller.run(Lane::Writes, move |engine| {
+        check_match(&headers, &scope.asset(engine, id)?)?;
         engine.store().remove_asset(id)?;
         Ok(engine.refresh()?)
     });

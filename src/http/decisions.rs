@@ -1,13 +1,11 @@
 //! What people say of findings.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, Request};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::HttpState;
+use super::access::Caller;
 use super::findings::finding_id;
 use super::openapi::ProblemBody;
 use super::problem::Problem;
@@ -64,20 +62,21 @@ pub(super) struct Decided {
     responses((status = 200, description = "What it changed", body = Decided)),
 )]
 pub(super) async fn decide(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Json<Decided>, Problem> {
-    let id = finding_id(&id)?;
+    let (id, scope) = (finding_id(&id)?, caller.scope.clone());
     let body: DecisionBody = receive_json(request).await?;
     let decision = NewDecision {
         opinion: body.decision,
         reason: reason(body.reason)?,
-        decided_by: person(body.decided_by)?,
+        decided_by: person(&caller, body.decided_by)?,
     };
-    let write = state.workers.run(Lane::Writes, move |engine| {
+    let write = caller.run(Lane::Writes, move |engine| {
+        scope.finding(engine, id)?;
         let changed = engine.store().decide(id, &decision, body.scope)?;
-        let finding = engine.store().finding(id)?;
+        let finding = scope.finding(engine, id)?;
         Ok(Decided { finding, changed })
     });
     write.await.map(Json)
@@ -97,15 +96,16 @@ pub(super) async fn decide(
     ),
 )]
 pub(super) async fn undo(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<UndoQuery>,
 ) -> Result<Json<Decided>, Problem> {
-    let id = finding_id(&id)?;
-    let decided_by = person(query.decided_by)?;
-    let write = state.workers.run(Lane::Writes, move |engine| {
+    let (id, scope) = (finding_id(&id)?, caller.scope.clone());
+    let decided_by = person(&caller, query.decided_by)?;
+    let write = caller.run(Lane::Writes, move |engine| {
+        scope.finding(engine, id)?;
         let changed = engine.store().undo(id, &decided_by, query.scope)?;
-        let finding = engine.store().finding(id)?;
+        let finding = scope.finding(engine, id)?;
         Ok(Decided { finding, changed })
     });
     write.await.map(Json)
@@ -116,9 +116,14 @@ pub(super) fn reason(given: Option<String>) -> Result<Option<String>, Problem> {
     text("reason", given, MAX_REASON_CHARS)
 }
 
-fn person(name: Option<String>) -> Result<String, Problem> {
+/// Who decides: whoever the client names, and always the key that says so.
+fn person(caller: &Caller, name: Option<String>) -> Result<String, Problem> {
     let name = text("decided_by", name, MAX_NAME_CHARS)?;
-    Ok(name.unwrap_or_else(|| NOBODY.to_owned()))
+    Ok(match (name, caller.is_open) {
+        (Some(name), true) => name,
+        (Some(name), false) => format!("{name}, by {}", caller.name_or(NOBODY)),
+        (None, _) => caller.name_or(NOBODY),
+    })
 }
 
 fn text(field: &str, text: Option<String>, limit: usize) -> Result<Option<String>, Problem> {

@@ -1,26 +1,27 @@
 //! All findings that pass the filters, for spreadsheets and programs, written while they are read.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Query, State};
+use axum::extract::Query;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
-use super::HttpState;
+use super::access::{BrandScope, Caller};
 use super::findings::FindingQuery;
 use super::paging::{cursor, cursor_text, malformed};
 use super::problem::Problem;
 use super::workers::Lane;
+use crate::domain::AuditAction;
 use crate::engine::Engine;
 use crate::report::guarded;
-use crate::store::{FindingFilter, FindingRecord};
+use crate::store::{FindingFilter, FindingRecord, StoreError};
 
 /// Findings read at a time.
 const PAGE: u32 = 256;
@@ -48,24 +49,30 @@ pub(super) enum ExportFormat {
     ))),
 )]
 pub(super) async fn export(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Query(query): Query<FindingQuery>,
 ) -> Result<Response, Problem> {
     let format = query.format.unwrap_or(ExportFormat::Csv);
-    let mut filter = query.filter()?;
+    let scope = caller.scope.clone();
+    let mut filter = query.filter(&scope)?;
     if filter.after.is_some() {
         return Err(malformed("an export has no pages: leave out after"));
     }
     filter.limit = Some(PAGE);
     // The first page is read before the head of the answer goes out: until then errors can be told.
     let first_filter = filter.clone();
-    let first = state.workers.run(Lane::Reads, move |engine| {
+    let first = caller.run(Lane::Reads, move |engine| {
         Ok(engine.store().findings(&first_filter)?)
     });
     let first = first.await?;
+    let asked = filter.clone();
+    let note = caller.run(Lane::Writes, move |engine| {
+        Ok(note_export(engine, format, &asked)?)
+    });
+    note.await?;
     let (send, receive) = mpsc::channel(2);
-    let engine = state.workers.engine();
-    tokio::task::spawn_blocking(move || write_all(&engine, filter, first, format, &send));
+    let engine = caller.engine();
+    tokio::task::spawn_blocking(move || write_all(&engine, &scope, filter, first, format, &send));
     let (kind, name) = match format {
         ExportFormat::Csv => ("text/csv; charset=utf-8", "findings.csv"),
         ExportFormat::Jsonl => ("application/jsonl", "findings.jsonl"),
@@ -80,12 +87,32 @@ pub(super) async fn export(
     Ok((headers, Body::new(Pieces(receive))).into_response())
 }
 
+/// Writes down that findings leave, before the first of them does.
+fn note_export(
+    engine: &Engine,
+    format: ExportFormat,
+    filter: &FindingFilter,
+) -> Result<(), StoreError> {
+    let details = json!({
+        "format": match format {
+            ExportFormat::Csv => "csv",
+            ExportFormat::Jsonl => "jsonl",
+        },
+        "status": filter.status, "brand": filter.brand, "kind": filter.kind,
+        "asset_id": filter.asset, "listing_id": filter.listing_id, "since": filter.since,
+    });
+    engine
+        .store()
+        .audit(AuditAction::Exported, "findings", Some(&details))
+}
+
 type Piece = Result<Bytes, axum::Error>;
 
 /// Ends early when nobody reads any more; a read that fails cuts the answer off, so that half an
 /// export is not taken for a whole one.
 fn write_all(
     engine: &Engine,
+    scope: &BrandScope,
     mut filter: FindingFilter,
     mut page: Vec<FindingRecord>,
     format: ExportFormat,
@@ -96,6 +123,7 @@ fn write_all(
         ExportFormat::Jsonl => Vec::new(),
     };
     loop {
+        page = page.into_iter().map(|f| scope.narrowed(f)).collect();
         let mut text = std::mem::take(&mut head);
         text.extend(match format {
             ExportFormat::Csv => csv_rows(page.iter().map(row)),

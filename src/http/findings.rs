@@ -1,15 +1,13 @@
 //! Findings that were kept: lists of them, one of them, the photo they are about.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::HttpState;
+use super::access::{BrandScope, Caller};
 use super::images::{content_headers, is_known, tagged};
 use super::paging::{cursor, cursor_text, malformed, page_length, since};
 use super::problem::{Problem, ProblemKind};
@@ -42,8 +40,8 @@ pub(super) struct FindingQuery {
 }
 
 impl FindingQuery {
-    /// The filter, without a limit.
-    pub fn filter(self) -> Result<FindingFilter, Problem> {
+    /// The filter, of brands that are seen, without a limit.
+    pub fn filter(self, scope: &BrandScope) -> Result<FindingFilter, Problem> {
         if let Some(p) = self.min_probability.filter(|p| !(0.0..=1.0).contains(p)) {
             let detail = format!("min_probability is {p}, it must lie within 0 and 1");
             return Err(malformed(detail));
@@ -51,6 +49,7 @@ impl FindingQuery {
         Ok(FindingFilter {
             status: self.status,
             brand: self.brand,
+            brands: scope.brands(),
             kind: self.kind,
             asset: self.asset_id,
             min_probability: self.min_probability,
@@ -78,24 +77,25 @@ pub(super) struct FindingPage {
     responses((status = 200, description = "A page", body = FindingPage)),
 )]
 pub(super) async fn list(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Query(query): Query<FindingQuery>,
 ) -> Result<Json<FindingPage>, Problem> {
     if query.format.is_some() {
         return Err(malformed("format belongs to /v1/findings/export"));
     }
     let limit = page_length(query.limit)?;
-    let mut filter = query.filter()?;
+    let scope = caller.scope.clone();
+    let mut filter = query.filter(&scope)?;
     // One more than shown tells whether there is a next page.
     filter.limit = Some(limit + 1);
-    let read = state.workers.run(Lane::Reads, move |engine| {
+    let read = caller.run(Lane::Reads, move |engine| {
         let mut findings = engine.store().findings(&filter)?;
         let has_more = findings.len() > limit as usize;
         findings.truncate(limit as usize);
         let last = findings.last().filter(|_| has_more);
         Ok(FindingPage {
             next: last.map(|last| cursor_text(filter.order, last)),
-            findings,
+            findings: findings.into_iter().map(|f| scope.narrowed(f)).collect(),
         })
     });
     read.await.map(Json)
@@ -117,13 +117,13 @@ pub(super) struct FindingDetail {
     responses((status = 200, description = "The finding", body = FindingDetail)),
 )]
 pub(super) async fn show(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<FindingDetail>, Problem> {
-    let id = finding_id(&id)?;
-    let read = state.workers.run(Lane::Reads, move |engine| {
+    let (id, scope) = (finding_id(&id)?, caller.scope.clone());
+    let read = caller.run(Lane::Reads, move |engine| {
         Ok(FindingDetail {
-            finding: engine.store().finding(id)?,
+            finding: scope.finding(engine, id)?,
             decisions: engine.store().decisions_of(id)?,
         })
     });
@@ -143,13 +143,13 @@ pub(super) async fn show(
     ),
 )]
 pub(super) async fn photo(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = finding_id(&id)?;
-    let read = state.workers.run(Lane::Reads, move |engine| {
-        let sha256 = engine.store().finding(id)?.photo.sha256;
+    let (id, scope) = (finding_id(&id)?, caller.scope.clone());
+    let read = caller.run(Lane::Reads, move |engine| {
+        let sha256 = scope.finding(engine, id)?.photo.sha256;
         let bytes = engine.store().finding_photo(id)?;
         let bytes = bytes.ok_or_else(|| {
             let detail = format!("the photo of finding {} was not kept", id.0);

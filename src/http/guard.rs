@@ -1,8 +1,9 @@
-//! Who may ask, as long as there are no keys.
+//! Requests that browsers send without their users' knowing.
 //!
 //! A server that listens on loopback is still in reach of every web page that its user opens: a page
 //! can send requests to `127.0.0.1`, and after rebinding its own name to that address it could read
-//! the answers too.
+//! the answers too, where nobody is asked for a key. Where keys are asked for, a page under a foreign
+//! name has neither key nor cookie.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,14 +16,14 @@ use axum::response::{IntoResponse, Response};
 use super::HttpState;
 use super::problem::{Problem, ProblemKind};
 
-/// Refuses requests under a foreign host name (unless others may ask), and requests that change
+/// Refuses requests under a foreign host name (where no key is needed), and requests that change
 /// something or cost something when another site's page sends them.
 pub(super) async fn guard(
     State(state): State<Arc<HttpState>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let checked = check_host(&request, state.limits.allow_remote).and_then(|host| {
+    let checked = check_host(&request, !state.entrance.is_open()).and_then(|host| {
         if is_safe(request.method()) {
             Ok(())
         } else {
@@ -40,18 +41,18 @@ fn is_safe(method: &Method) -> bool {
 }
 
 /// The host and port that the request is meant for.
-fn check_host(request: &Request, allow_remote: bool) -> Result<String, Problem> {
+fn check_host(request: &Request, any_host: bool) -> Result<String, Problem> {
     // An absolute address in the request line takes the place of the header.
     let host = match request.uri().authority() {
         Some(authority) => authority.as_str(),
         None => sole_host(request.headers())?,
     };
-    if allow_remote || is_local(host) {
+    if any_host || is_local(host) {
         return Ok(host.to_owned());
     }
     Err(Problem::new(
         ProblemKind::UnknownHost,
-        "this server answers only as localhost, 127.0.0.1 or [::1]; it was started without --allow-remote",
+        "this server asks for no keys, and so answers only as localhost, 127.0.0.1 or [::1]",
     ))
 }
 

@@ -36,8 +36,13 @@ pub(super) async fn alive() -> Json<Alive> {
 pub(super) struct Ready {
     status: &'static str,
     model: String,
-    n_assets: usize,
-    n_pictures: usize,
+    /// Only where nobody is asked for a key: how much is registered is not everyone's business.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    n_assets: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    n_pictures: Option<usize>,
 }
 
 /// Store and registry answer. Takes no request's place, so that a busy server is not taken for a dead
@@ -47,9 +52,18 @@ pub(super) struct Ready {
     responses((status = 200, description = "It can answer", body = Ready)),
 )]
 pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Result<Json<Ready>, Problem> {
-    match timeout(READY_TIMEOUT, state.workers.run(Lane::Reads, look)).await {
-        Ok(ready) => ready.map(Json),
+    let workers = state.tenants.default_workers();
+    match timeout(READY_TIMEOUT, workers.run(Lane::Reads, look)).await {
+        Ok(ready) => ready.map(|ready| Json(told(ready, state.entrance.is_open()))),
         Err(elapsed) => Err(Problem::hidden(ProblemKind::NotReady, &elapsed)),
+    }
+}
+
+fn told(ready: Ready, to_all: bool) -> Ready {
+    Ready {
+        n_assets: ready.n_assets.filter(|_| to_all),
+        n_pictures: ready.n_pictures.filter(|_| to_all),
+        ..ready
     }
 }
 
@@ -69,7 +83,7 @@ fn ready_with(engine: &Engine, registry: &Registry) -> Ready {
     Ready {
         status: "ready",
         model: engine.model().to_string(),
-        n_assets: registry.n_assets(),
-        n_pictures: registry.n_references(),
+        n_assets: Some(registry.n_assets()),
+        n_pictures: Some(registry.n_references()),
     }
 }

@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::HttpState;
+use super::access::Caller;
 use super::paging::malformed;
 use super::problem::{Problem, ProblemKind};
 use super::uploads::invalid;
@@ -43,8 +44,8 @@ struct InUse {
 }
 
 impl InUse {
-    fn take(state: &Arc<HttpState>, key: &str) -> Result<Self, Problem> {
-        if !state.keys_in_use.set().insert(key.to_owned()) {
+    fn take(state: &Arc<HttpState>, key: String) -> Result<Self, Problem> {
+        if !state.keys_in_use.set().insert(key.clone()) {
             return Err(Problem::new(
                 ProblemKind::Conflict,
                 "a request with this Idempotency-Key is in progress: wait for its answer",
@@ -52,7 +53,7 @@ impl InUse {
         }
         Ok(Self {
             state: Arc::clone(state),
-            key: key.to_owned(),
+            key,
         })
     }
 }
@@ -70,10 +71,11 @@ pub(super) async fn remember(
     request: Request,
     next: Next,
 ) -> Response {
-    let answered = match key_of(&request) {
-        Ok(Some(key)) => answer_once(&state, &key, request, next).await,
-        Ok(None) => return next.run(request).await,
-        Err(problem) => Err(problem),
+    let caller = request.extensions().get::<Caller>().cloned();
+    let answered = match (key_of(&request), caller) {
+        (Ok(Some(key)), Some(caller)) => answer_once(&state, &caller, &key, request, next).await,
+        (Ok(_), _) => return next.run(request).await,
+        (Err(problem), _) => Err(problem),
     };
     answered.unwrap_or_else(IntoResponse::into_response)
 }
@@ -96,20 +98,23 @@ fn key_of(request: &Request) -> Result<Option<String>, Problem> {
 
 async fn answer_once(
     state: &Arc<HttpState>,
+    caller: &Caller,
     key: &str,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let _in_use = InUse::take(state, key)?;
+    let memory = caller.memory();
+    let _in_use = InUse::take(state, format!("{} {memory} {key}", caller.tenant))?;
     let (head, body) = request.into_parts();
     let body = Bytes::from_request(Request::from_parts(head.clone(), body), &())
         .await
         .map_err(|rejection| Problem::of_status(rejection.status(), &rejection.body_text()))?;
     let (uri, headers) = (head.uri.clone(), head.headers.clone());
     let (asked, sent) = (key.to_owned(), body.clone());
-    let look_up = state.workers.run(Lane::Reads, move |engine| {
+    let whose = memory.clone();
+    let look_up = caller.run(Lane::Reads, move |engine| {
         let digest = digest(&uri, &headers, &sent);
-        Ok((digest, engine.store().remembered_answer("", &asked)?))
+        Ok((digest, engine.store().remembered_answer(&whose, &asked)?))
     });
     let (digest, remembered) = look_up.await?;
     match remembered {
@@ -125,11 +130,12 @@ async fn answer_once(
     if !response.status().is_success() {
         return Ok(response);
     }
-    keep(state, key, digest, response).await
+    keep(caller, memory, key, digest, response).await
 }
 
 async fn keep(
-    state: &HttpState,
+    caller: &Caller,
+    memory: String,
     key: &str,
     request: FileDigest,
     response: Response,
@@ -149,8 +155,8 @@ async fn keep(
         body: body.to_vec(),
     };
     let key = key.to_owned();
-    let write = state.workers.run(Lane::Writes, move |engine| {
-        Ok(engine.store().remember_answer("", &key, &answer)?)
+    let write = caller.run(Lane::Writes, move |engine| {
+        Ok(engine.store().remember_answer(&memory, &key, &answer)?)
     });
     write.await?;
     Ok(Response::from_parts(head, Body::from(body)))

@@ -1,15 +1,13 @@
 //! The pictures of an asset.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::HttpState;
+use super::access::{BrandScope, Caller};
 use super::assets::asset_id;
 use super::problem::{Problem, ProblemKind};
 use super::workers::Lane;
@@ -30,15 +28,14 @@ pub(super) struct Pictures {
     responses((status = 200, description = "The pictures", body = Pictures)),
 )]
 pub(super) async fn list(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Pictures>, Problem> {
-    let id = asset_id(&id)?;
-    let read = state.workers.run(Lane::Reads, move |engine| {
-        let store = engine.store();
-        store.asset(id)?;
+    let (id, scope) = (asset_id(&id)?, caller.scope.clone());
+    let read = caller.run(Lane::Reads, move |engine| {
+        scope.asset(engine, id)?;
         Ok(Pictures {
-            pictures: store.pictures_of(id)?,
+            pictures: engine.store().pictures_of(id)?,
         })
     });
     read.await.map(Json)
@@ -58,13 +55,14 @@ pub(super) async fn list(
     ),
 )]
 pub(super) async fn file(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path((id, picture)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (id, picture) = (asset_id(&id)?, picture_id(&picture)?);
-    let read = state.workers.run(Lane::Reads, move |engine| {
-        let known = picture_of(engine, id, picture)?;
+    let scope = caller.scope.clone();
+    let read = caller.run(Lane::Reads, move |engine| {
+        let known = picture_of(engine, &scope, id, picture)?;
         let tag = format!("\"{}\"", known.sha256.to_hex());
         if is_known(&headers, &tag) {
             return Ok((tag, None));
@@ -102,12 +100,13 @@ pub(super) fn tagged(tag: &str, mut response: Response) -> Response {
     responses((status = 204, description = "It is removed")),
 )]
 pub(super) async fn remove(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path((id, picture)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let (id, picture) = (asset_id(&id)?, picture_id(&picture)?);
-    let write = state.workers.run(Lane::Writes, move |engine| {
-        picture_of(engine, id, picture)?;
+    let scope = caller.scope.clone();
+    let write = caller.run(Lane::Writes, move |engine| {
+        picture_of(engine, &scope, id, picture)?;
         engine.store().remove_picture(picture)?;
         Ok(engine.refresh()?)
     });
@@ -117,10 +116,11 @@ pub(super) async fn remove(
 /// The picture, if it is this asset's.
 pub(super) fn picture_of(
     engine: &Engine,
+    scope: &BrandScope,
     id: AssetId,
     picture: PictureId,
 ) -> Result<Picture, Problem> {
-    let known = engine.store().picture(picture)?;
+    let known = scope.picture(engine, picture)?;
     if known.asset_id == id {
         return Ok(known);
     }

@@ -20,9 +20,6 @@ pub struct ServeLimits {
     pub write_timeout: Duration,
     /// Time for requests in progress to end when the server stops.
     pub drain_timeout: Duration,
-    /// Whether others than this machine may ask: any address is listened on, and requests under any
-    /// host name are answered.
-    pub allow_remote: bool,
 }
 
 impl Default for ServeLimits {
@@ -36,7 +33,6 @@ impl Default for ServeLimits {
             header_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
-            allow_remote: false,
         }
     }
 }

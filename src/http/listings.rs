@@ -1,14 +1,12 @@
 //! Listings that were kept.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::HttpState;
+use super::access::Caller;
 use super::paging::page_length;
 use super::problem::Problem;
 use super::workers::Lane;
@@ -36,11 +34,11 @@ pub(super) struct ListingPage {
     responses((status = 200, description = "A page", body = ListingPage)),
 )]
 pub(super) async fn list(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Query(query): Query<ListingQuery>,
 ) -> Result<Json<ListingPage>, Problem> {
     let limit = page_length(query.limit)?;
-    let read = state.workers.run(Lane::Reads, move |engine| {
+    let read = caller.run(Lane::Reads, move |engine| {
         // One more than shown tells whether there is a next page.
         let mut found = engine.store().listings(query.after, limit + 1)?;
         let has_more = found.len() > limit as usize;
@@ -61,10 +59,10 @@ pub(super) async fn list(
     responses((status = 200, description = "The listing", body = ListingRecord)),
 )]
 pub(super) async fn show(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(listing_id): Path<String>,
 ) -> Result<Json<ListingRecord>, Problem> {
-    let read = state.workers.run(Lane::Reads, move |engine| {
+    let read = caller.run(Lane::Reads, move |engine| {
         Ok(engine.store().listing(&listing_id)?)
     });
     read.await.map(Json)
@@ -77,10 +75,10 @@ pub(super) async fn show(
     responses((status = 204, description = "It is forgotten")),
 )]
 pub(super) async fn remove(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(listing_id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let write = state.workers.run(Lane::Writes, move |engine| {
+    let write = caller.run(Lane::Writes, move |engine| {
         Ok(engine.store().remove_listing(&listing_id)?)
     });
     write.await.map(|()| StatusCode::NO_CONTENT)

@@ -1,15 +1,13 @@
 //! `POST /v1/match`: what does a photo show that is registered?
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, Request};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::HttpState;
+use super::access::Caller;
 use super::openapi::{BinaryBody, EXAMPLE_PICTURE, IdempotencyKey, MatchAnswers, PhotoForm};
 use super::problem::Problem;
 use super::screening::keeping;
@@ -112,7 +110,7 @@ pub(super) enum MatchAnswer {
     responses((status = 200, description = "The verdict, or a list of them", body = MatchAnswers)),
 )]
 pub(super) async fn match_photos(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Query(query): Query<MatchQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -122,12 +120,12 @@ pub(super) async fn match_photos(
             let photo = Upload::unnamed(bytes.into());
             let seller = in_address.seller();
             let look = move |engine: &Engine| look(engine, &photo, seller, keeping);
-            one(state.workers.run(Lane::Pictures, look).await?)
+            one(caller.run(Lane::Pictures, look).await?)
         }
         Sent::Json(text) => {
             let seller = in_address.seller();
             let look = move |engine: &Engine| match_json(engine, &text, seller, keeping);
-            one(state.workers.run(Lane::Pictures, look).await?)
+            one(caller.run(Lane::Pictures, look).await?)
         }
         Sent::Form(mut form) => {
             let mut text = |name| form.texts.remove(name);
@@ -137,7 +135,7 @@ pub(super) async fn match_photos(
                 seller_country: text("seller_country"),
             };
             let seller = in_form.or(in_address).seller();
-            match_files(&state, form.files, seller, keeping).await
+            match_files(&caller, form.files, seller, keeping).await
         }
     }
 }
@@ -184,7 +182,7 @@ fn match_json(
 
 /// One job for each photo, one after another: a form with many does not keep others waiting.
 async fn match_files(
-    state: &HttpState,
+    caller: &Caller,
     photos: Vec<Upload>,
     seller: Option<Seller>,
     keeping: Option<Keeping>,
@@ -198,7 +196,7 @@ async fn match_files(
         let look = move |engine: &Engine| {
             look(engine, &photo, seller, keeping).map_err(|problem| problem.about(&photo.name))
         };
-        answers.push(state.workers.run(Lane::Pictures, look).await?);
+        answers.push(caller.run(Lane::Pictures, look).await?);
     }
     match <[MatchAnswer; 1]>::try_from(answers) {
         Ok([answer]) => one(answer),

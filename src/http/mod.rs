@@ -3,7 +3,7 @@
 //! [`router`] is a plain function from requests to answers; [`serve`] puts it on a listener. A request
 //! passes, from the outside in: `track` (request id, log, safe headers, errors as
 //! `application/problem+json`), `linger` (bodies that nobody wants), a net for panics, `guard` (host and
-//! origin), then for everything under `/v1` `admit` (how many at once), `limit_time`, the bound on its
+//! origin), `access` (who asks, and whether they may), then for everything under `/v1` `admit` (how many at once), `limit_time`, the bound on its
 //! body, and its handler, which hands all real work to `workers`. Nothing here decides what matches; that is the engine's.
 //!
 //! | route | methods |
@@ -19,12 +19,16 @@
 //! | `/v1/findings/{id}/decision` | `POST`, `DELETE` |
 //! | `/v1/listings` | `GET` |
 //! | `/v1/listings/{listing_id}` | `GET`, `DELETE` |
-//! | `/healthz`, `/readyz`, `/openapi.json`, `/docs` | `GET` |
+//! | `/v1/keys`, `/v1/keys/{id}` | `GET`, `POST`; `DELETE` |
+//! | `/v1/audit` | `GET` |
+//! | `/metrics`, `/healthz`, `/readyz`, `/openapi.json`, `/docs` | `GET` |
 //!
-//! The pages of the console are listed in `console/mod.rs`.
+//! The pages of the console are listed in `console/mod.rs`; who may ask for what in `access/rules.rs`.
 
+mod access;
 mod admission;
 mod assets;
+mod audit;
 mod console;
 mod decisions;
 mod etags;
@@ -34,6 +38,7 @@ mod guard;
 mod health;
 mod idempotency;
 mod images;
+mod keys;
 mod limits;
 mod linger;
 mod listings;
@@ -45,6 +50,8 @@ mod registering;
 mod screening;
 mod server;
 mod statuses;
+mod telemetry;
+mod tending;
 mod track;
 mod uploads;
 mod workers;
@@ -55,23 +62,26 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::engine::Engine;
+use access::Tenants;
 use problem::{Problem, ProblemKind};
-use workers::Workers;
 
+pub use access::{AccessRule, AccessWho, Bound, Entrance, EntranceSettings, KeyRate, RULES};
+pub(crate) use keys::note_key;
 pub use limits::ServeLimits;
 pub use openapi::document;
 pub use server::{ServeError, serve};
 
 /// What handlers share.
 pub struct HttpState {
-    workers: Workers,
+    tenants: Arc<Tenants>,
+    entrance: Entrance,
     limits: ServeLimits,
     /// One for each request in progress.
     places: Arc<Semaphore>,
@@ -79,10 +89,13 @@ pub struct HttpState {
 }
 
 impl HttpState {
-    /// Handlers for `engine` within `limits`.
-    pub fn new(engine: Arc<Engine>, limits: ServeLimits) -> Self {
+    /// Handlers for `engine`, the default tenant's, and for other tenants' beside it, within `limits`;
+    /// for those whom `entrance` lets in.
+    pub fn new(engine: Arc<Engine>, entrance: Entrance, limits: ServeLimits) -> Self {
+        telemetry::start();
         Self {
-            workers: Workers::new(engine),
+            tenants: Arc::new(Tenants::new(engine)),
+            entrance,
             places: Arc::new(Semaphore::new(limits.max_requests)),
             limits,
             keys_in_use: idempotency::KeysInUse::default(),
@@ -101,8 +114,10 @@ pub fn router(state: HttpState) -> Router {
             )),
             &state,
         ))
+        .merge(within_limits(access_routes(), &state))
         .merge(pages(&state))
         .merge(openapi::pages())
+        .route("/metrics", get(telemetry::show))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(unknown_address.layer(from_fn(console::errors_as_pages)))
@@ -111,7 +126,8 @@ pub fn router(state: HttpState) -> Router {
                 .layer(from_fn(track::track))
                 .layer(from_fn(linger::linger))
                 .layer(CatchPanicLayer::custom(track::on_panic))
-                .layer(from_fn_with_state(Arc::clone(&state), guard::guard)),
+                .layer(from_fn_with_state(Arc::clone(&state), guard::guard))
+                .layer(from_fn_with_state(Arc::clone(&state), access::enter)),
         )
         .with_state(state)
 }
@@ -171,6 +187,14 @@ fn cases() -> Router<Arc<HttpState>> {
             "/v1/listings/{listing_id}",
             get(listings::show).delete(listings::remove),
         )
+}
+
+/// Answers that hold a secret, or tell of them; none is remembered for a request that comes again.
+fn access_routes() -> Router<Arc<HttpState>> {
+    Router::new()
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/audit", get(audit::list))
 }
 
 async fn unknown_address(request: Request) -> Problem {

@@ -8,6 +8,7 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
@@ -15,7 +16,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::export::ExportFormat;
 use super::uploads::JsonPicture;
 use super::{
-    assets, decisions, export, findings, health, images, listings, matching, registering, screening,
+    assets, audit, decisions, export, findings, health, images, keys, listings, matching,
+    registering, screening, telemetry,
 };
 use crate::domain::{AssetDraft, Keep, PhotoVerdict, Seller};
 use crate::store::{DecisionScope, FindingOrder};
@@ -28,7 +30,7 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
     info(
         title = "touchstone",
         description = "Finds registered marks, products and pictures in the photos of listings. \
-            Errors are `application/problem+json` (RFC 9457). Regions are in pixels of the upright \
+            Errors are `application/problem+json` (RFC 9457). A key goes into `Authorization: Bearer` or `X-API-Key`. Regions are in pixels of the upright \
             photo, probabilities calibrated, 0 to 1, times RFC 3339 UTC."
     ),
     tags(
@@ -36,6 +38,7 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         (name = "findings", description = "What was found, and what people say of it"),
         (name = "listings", description = "Listings that were kept"),
         (name = "registry", description = "Brands, assets, pictures"),
+        (name = "access", description = "Keys, and who did what"),
         (name = "operation", description = "Whether the server is well"),
     ),
     paths(
@@ -60,12 +63,17 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         registering::add_pictures,
         images::file,
         images::remove,
+        keys::list,
+        keys::create,
+        keys::revoke,
+        audit::list,
+        telemetry::show,
         health::alive,
         health::ready,
     ),
     // Those that only parameters name are not found by themselves.
     components(schemas(ProblemBody, DecisionScope, ExportFormat, FindingOrder, Keep)),
-    modifiers(&Problems)
+    modifiers(&Problems, &KeyNeeded)
 )]
 struct Api;
 
@@ -91,6 +99,21 @@ async fn allow_own_scripts(mut response: Response) -> Response {
         ),
     );
     response
+}
+
+/// Says how keys are shown.
+struct KeyNeeded;
+
+impl Modify for KeyNeeded {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(
+            "key",
+            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
+        );
+        let none: [&str; 0] = [];
+        document.security = Some(vec![SecurityRequirement::new("key", none)]);
+    }
 }
 
 /// Adds to every operation that whatever else it answers is a problem.

@@ -10,11 +10,15 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::access::CHALLENGE;
+
 /// What kind of error, each with a status, a type and a title of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProblemKind {
     Malformed,
     UrlNotSupported,
+    NoKey,
+    NotAllowed,
     ForeignOrigin,
     NotFound,
     MethodNotAllowed,
@@ -26,6 +30,7 @@ pub(super) enum ProblemKind {
     UnknownHost,
     Invalid,
     BadPicture,
+    TooManyRequests,
     Internal,
     Busy,
     NotReady,
@@ -44,6 +49,12 @@ impl ProblemKind {
                 "url-not-supported",
                 "pictures are not fetched from URLs",
             ),
+            Self::NoKey => (
+                S::UNAUTHORIZED,
+                "no-key",
+                "the request shows no key that holds",
+            ),
+            Self::NotAllowed => (S::FORBIDDEN, "not-allowed", "the key does not allow this"),
             Self::ForeignOrigin => (
                 S::FORBIDDEN,
                 "foreign-origin",
@@ -90,6 +101,11 @@ impl ProblemKind {
                 S::UNPROCESSABLE_ENTITY,
                 "bad-picture",
                 "a picture cannot be used",
+            ),
+            Self::TooManyRequests => (
+                S::TOO_MANY_REQUESTS,
+                "too-many-requests",
+                "the key is used too often",
             ),
             Self::Internal => (
                 S::INTERNAL_SERVER_ERROR,
@@ -146,6 +162,10 @@ pub(super) struct Problem {
     pub picture: Option<String>,
     /// What is logged and not told.
     pub cause: Option<String>,
+    /// Seconds after which to come again.
+    pub retry_after_s: Option<u64>,
+    /// The methods that would do.
+    pub allow: Option<String>,
 }
 
 impl Problem {
@@ -155,6 +175,8 @@ impl Problem {
             detail: detail.into(),
             picture: None,
             cause: None,
+            retry_after_s: None,
+            allow: None,
         }
     }
 
@@ -221,6 +243,16 @@ impl Problem {
         );
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let (name, value) = CHALLENGE;
+            headers.insert(name, value);
+        }
+        if let Some(allow) = self.allow.as_ref().and_then(|text| text.parse().ok()) {
+            headers.insert(header::ALLOW, allow);
         }
         response
     }

@@ -1,16 +1,14 @@
 //! Taking assets and pictures in.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::HttpState;
+use super::access::{BrandScope, Caller};
 use super::assets::asset_id;
 use super::openapi::{
     AssetBody, AssetForm, BinaryBody, EXAMPLE_PICTURE, IdempotencyKey, PictureForm,
@@ -20,7 +18,7 @@ use super::uploads::{
     FormFields, JsonPicture, Sent, Upload, decode_all, invalid, parse_json, receive,
 };
 use super::workers::Lane;
-use crate::domain::{Asset, AssetDraft, AssetKind};
+use crate::domain::{Asset, AssetDraft, AssetId, AssetKind};
 use crate::engine::{Engine, EngineError};
 use crate::imaging::{self, DecodeLimits};
 use crate::store::Registered;
@@ -77,13 +75,14 @@ impl IntoResponse for RegisteredAnswer {
     ),
 )]
 pub(super) async fn register(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     request: Request,
 ) -> Result<RegisteredAnswer, Problem> {
+    let scope = caller.scope.clone();
     let sent = receive(request, &ASSET_FIELDS).await?;
-    let work = state.workers.run(Lane::Pictures, move |engine| {
+    let work = caller.run(Lane::Pictures, move |engine| {
         let (draft, pictures) = read_asset(sent)?;
-        take_in(engine, draft, pictures)
+        take_in(engine, &scope, draft, pictures)
     });
     work.await
 }
@@ -105,17 +104,17 @@ pub(super) async fn register(
     ),
 )]
 pub(super) async fn add_pictures(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<RegisteredAnswer, Problem> {
-    let id = asset_id(&id)?;
+    let (id, scope) = (asset_id(&id)?, caller.scope.clone());
     let sent = receive(request, &PICTURE_FIELDS).await?;
-    let work = state.workers.run(Lane::Pictures, move |engine| {
-        let known = engine.store().asset(id)?.draft;
+    let work = caller.run(Lane::Pictures, move |engine| {
+        let known = scope.asset(engine, id)?.draft;
         // Nothing but what finds it again: the rest stays as it is, whoever changes it meanwhile.
         let draft = AssetDraft::new(known.brand, known.name, known.kind);
-        take_in(engine, draft, read_pictures(sent)?)
+        take_in(engine, &scope, draft, read_pictures(sent)?)
     });
     work.await
 }
@@ -170,9 +169,11 @@ fn read_pictures(sent: Sent) -> Result<Vec<Upload>, Problem> {
     }
 }
 
-/// Registers `pictures` under `draft`, all of them or nothing.
+/// Registers `pictures` under `draft`, all of them or nothing; tells of other assets with the same
+/// picture as far as they are seen.
 pub(super) fn take_in(
     engine: &Engine,
+    scope: &BrandScope,
     draft: AssetDraft,
     pictures: Vec<Upload>,
 ) -> Result<RegisteredAnswer, Problem> {
@@ -181,13 +182,18 @@ pub(super) fn take_in(
             "an asset without a picture is never found: send at least one picture",
         ));
     }
+    scope.check_brand(&draft.brand)?;
     let pictures: Vec<(String, Vec<u8>)> =
         pictures.into_iter().map(|p| (p.name, p.bytes)).collect();
-    let registered = match engine.register(draft, &pictures) {
+    let mut registered = match engine.register(draft, &pictures) {
         Ok(registered) => registered,
         Err(error) if error.is_bad_input() => return Err(blame(&pictures, error)),
         Err(error) => return Err(error.into()),
     };
+    let is_seen = |asset: AssetId| scope.asset(engine, asset).is_ok();
+    registered
+        .same_picture_elsewhere
+        .retain(|(asset, _)| is_seen(*asset));
     Ok(RegisteredAnswer {
         asset: engine.store().asset(registered.asset_id)?,
         registered,

@@ -1,15 +1,14 @@
 //! `POST /v1/screen`: should this listing go live?
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, Request};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
-use super::HttpState;
+use super::access::Caller;
 use super::openapi::{EXAMPLE_PICTURE, IdempotencyKey, ListingBody, ListingForm};
 use super::paging::malformed;
 use super::problem::{Problem, ProblemKind};
@@ -71,16 +70,16 @@ pub(super) fn keeping(keep: Option<Keep>, days: Option<u32>) -> Result<Keeping, 
     responses((status = 200, description = "The decision", body = Screened)),
 )]
 pub(super) async fn screen(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Query(query): Query<KeepingQuery>,
     request: Request,
 ) -> Result<Json<Screened>, Problem> {
     let keeping = keeping(query.keep, query.keep_days)?;
     let budget = query.budget_ms.map(Duration::from_millis);
     let sent = receive(request, &FIELDS).await?;
-    let engine = state.workers.engine();
+    let engine = caller.engine();
     // The photos are worked on elsewhere; this place only waits, but bounds how many do.
-    let wait = state.workers.run(Lane::Pictures, move |_| {
+    let wait = caller.run(Lane::Pictures, move |_| {
         let (listing, photos) = read_listing(sent)?;
         check(&listing, keeping, photos.len())?;
         let photos = photos.into_iter().map(|upload| ScreenPhoto {

@@ -4,8 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,8 +20,8 @@ use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, info, warn};
 
+use super::tending::Tending;
 use super::{HttpState, ServeLimits, router};
-use crate::engine::Engine;
 
 /// Why a server could not run.
 #[derive(Debug, Error)]
@@ -31,7 +29,7 @@ use crate::engine::Engine;
 pub enum ServeError {
     /// Without keys, whoever reaches the server owns the registry.
     #[error(
-        "{address} can be reached from other machines, and there are no keys yet: listen on 127.0.0.1, or allow it with --allow-remote behind something that checks who asks"
+        "{address} can be reached from other machines, which may not do without keys: listen on 127.0.0.1, or leave out --open"
     )]
     NotLoopback {
         /// Where it was to listen.
@@ -51,25 +49,31 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// those in progress are answered, or cut off after [`ServeLimits::drain_timeout`].
 ///
 /// # Errors
-/// [`ServeError::NotLoopback`] for an address that other machines reach, unless that is allowed.
+/// [`ServeError::NotLoopback`] for an address that other machines reach, when no keys are asked for.
 pub async fn serve(
     listener: TcpListener,
-    engine: Arc<Engine>,
-    limits: ServeLimits,
+    state: HttpState,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Listener)?;
-    if !limits.allow_remote && !address.ip().to_canonical().is_loopback() {
+    let is_loopback = address.ip().to_canonical().is_loopback();
+    if state.entrance.is_open() && !is_loopback {
         return Err(ServeError::NotLoopback { address });
     }
+    if !is_loopback && !state.entrance.behind_tls() {
+        warn!(
+            "keys and cookies cross the network in the clear: put HTTPS before this, then --behind-tls"
+        );
+    }
     info!("listening on http://{address}, stop with Ctrl-C");
+    let limits = state.limits.clone();
     let drain_timeout = limits.drain_timeout;
-    let _tending = Tending::start(Arc::clone(&engine));
+    let _tending = Tending::start(Arc::clone(&state.tenants));
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let door = Door {
         builder: builder(&limits),
         write_timeout: limits.write_timeout,
-        router: router(HttpState::new(engine, limits)),
+        router: router(state),
     };
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -92,30 +96,6 @@ pub async fn serve(
     }
     connections.shutdown().await;
     Ok(())
-}
-
-/// The engine's work on the side, in a thread of its own, ended when this is dropped.
-struct Tending {
-    stop: Arc<AtomicBool>,
-}
-
-impl Tending {
-    fn start(engine: Arc<Engine>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::Builder::new().name("tending".to_owned());
-        if let Err(error) = thread.spawn(move || engine.tend(&stopped)) {
-            warn!(%error, "no thread to look back in; seen photos wait for the next start");
-        }
-        Self { stop }
-    }
-}
-
-impl Drop for Tending {
-    fn drop(&mut self) {
-        // Not waited for: the photo in hand is seen to the end or taken up again at the next start.
-        self.stop.store(true, Ordering::Relaxed);
-    }
 }
 
 fn builder(limits: &ServeLimits) -> auto::Builder<TokioExecutor> {

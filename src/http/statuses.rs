@@ -53,10 +53,12 @@ impl From<StoreError> for Problem {
             StoreError::NoSuchAsset { .. }
             | StoreError::NoSuchPicture { .. }
             | StoreError::NoSuchFinding { .. }
+            | StoreError::NoSuchKey { .. }
             | StoreError::NoSuchListing { .. } => {
                 Self::new(ProblemKind::NotFound, error.to_string())
             }
             StoreError::NothingToUndo { .. } => Self::new(ProblemKind::Conflict, error.to_string()),
+            StoreError::BadKey { .. } => Self::new(ProblemKind::Invalid, error.to_string()),
             StoreError::Draft(refusal) => Self::new(ProblemKind::Invalid, refusal.to_string()),
             StoreError::Locked { .. } => Self::hidden(ProblemKind::Busy, &error),
             StoreError::DiskFull { .. } => Self::hidden(ProblemKind::DiskFull, &error),
@@ -71,6 +73,7 @@ impl From<StoreError> for Problem {
             | StoreError::Undescribed { .. }
             | StoreError::RevisionAhead { .. }
             | StoreError::BadRow { .. }
+            | StoreError::NoRandomness(_)
             | StoreError::Sqlite(_) => Self::hidden(ProblemKind::Internal, &error),
         }
     }

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::to_bytes;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::{Instrument, error, info, info_span};
 
 use super::problem::{Problem, ProblemKind};
+use super::telemetry::note_request;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id that is taken over from a client.
@@ -39,10 +40,14 @@ pub(super) async fn track(mut request: Request, next: Next) -> Response {
         path = %request.uri().path(),
     );
     let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
     let response = next.run(request).instrument(span.clone()).await;
     let (mut response, cause) = with_problem_body(response, &id).await;
     add_headers(response.headers_mut(), &id);
     let status = response.status().as_u16();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    note_request(route, method.as_str(), status, started.elapsed());
     let ms = started.elapsed().as_secs_f64() * 1e3;
     span.in_scope(|| match cause {
         Some(cause) => error!(status, ms, cause, "failed"),

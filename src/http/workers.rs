@@ -7,6 +7,7 @@ use tokio::task;
 use tracing::Span;
 
 use super::problem::{Problem, ProblemKind};
+use super::telemetry::Waiting;
 use crate::engine::Engine;
 
 /// Kinds of work that do not wait for each other: a list of assets must not queue behind photos.
@@ -42,6 +43,17 @@ impl Workers {
         }
     }
 
+    /// The same room for photos and reads, shared, with another engine: the machine has no more cores
+    /// for a second tenant. Each database has a writer of its own.
+    pub fn beside(&self, engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            pictures: Arc::clone(&self.pictures),
+            reads: Arc::clone(&self.reads),
+            writes: Arc::new(Semaphore::new(1)),
+        }
+    }
+
     /// The engine, for work that outlives its request.
     pub fn engine(&self) -> Arc<Engine> {
         Arc::clone(&self.engine)
@@ -55,15 +67,17 @@ impl Workers {
         lane: Lane,
         job: impl FnOnce(&Engine) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let lane = match lane {
-            Lane::Pictures => &self.pictures,
-            Lane::Reads => &self.reads,
-            Lane::Writes => &self.writes,
+        let (lane, name) = match lane {
+            Lane::Pictures => (&self.pictures, "pictures"),
+            Lane::Reads => (&self.reads, "reads"),
+            Lane::Writes => (&self.writes, "writes"),
         };
+        let waiting = Waiting::begin(name);
         let place = Arc::clone(lane)
             .acquire_owned()
             .await
             .expect("lanes are never closed");
+        drop(waiting);
         let engine = Arc::clone(&self.engine);
         let span = Span::current();
         let work = task::spawn_blocking(move || {

@@ -1,5 +1,6 @@
 //! Connections to the one database file: one that writes, and as many that read as are in use.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::{StoreError, schema};
+use super::StoreError;
+use super::schema::Schema;
 
 /// How long a writer waits for another process. A batch of a bulk registration takes well under a
 /// second; this leaves room for several processes on a slow disk.
@@ -26,8 +28,8 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let writer = open_writer(&path).map_err(|error| placed(error, &path))?;
+    pub(super) fn open(path: PathBuf, schema: &Schema) -> Result<Self, StoreError> {
+        let writer = open_writer(&path, schema).map_err(|error| placed(error, &path))?;
         Ok(Self {
             path,
             writer: Mutex::new(writer),
@@ -35,11 +37,11 @@ impl Connections {
         })
     }
 
-    pub(super) fn open_in_memory() -> Result<Self, StoreError> {
+    pub(super) fn open_in_memory(schema: &Schema) -> Result<Self, StoreError> {
         let path = PathBuf::from(":memory:");
         let mut writer = Connection::open_in_memory()?;
         prepare(&writer)?;
-        schema::migrate(&mut writer, &path)?;
+        schema.migrate(&mut writer, &path)?;
         Ok(Self {
             path,
             writer: Mutex::new(writer),
@@ -111,6 +113,24 @@ impl Connections {
         run().map_err(|error| placed(error, &self.path))
     }
 
+    /// Writes the database as it is at one moment to a new file, while others read and write; the file
+    /// is on disk when this returns.
+    pub(super) fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+        let run = || {
+            let conn = Connection::open(&self.path)?;
+            prepare(&conn)?;
+            // The source may hold bytes that are no UTF-8 in its path; SQLite's paths may not.
+            conn.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+            Ok(())
+        };
+        run().map_err(|error| placed(error, to))?;
+        let synced = File::open(to).and_then(|file| file.sync_all());
+        synced.map_err(|source| StoreError::Folder {
+            path: to.to_owned(),
+            source,
+        })
+    }
+
     /// The database file.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -157,14 +177,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, StoreError> {
     let mut conn = Connection::open(path)?;
     prepare(&conn)?;
     // Before the log is switched on: a file that is not ours must stay as it is.
-    schema::check(&conn, path)?;
+    schema.check(&conn, path)?;
     use_write_ahead_log(&conn)?;
     conn.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
-    schema::migrate(&mut conn, path)?;
+    schema.migrate(&mut conn, path)?;
     Ok(conn)
 }
 

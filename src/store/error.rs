@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
-use crate::domain::{AssetId, DomainError, FindingId, ModelId, PictureId};
+use crate::domain::{AssetId, DomainError, FindingId, KeyId, ModelId, PictureId};
 
 /// Why the registry could not do what was asked. Nothing was changed when a call returns one.
 #[derive(Debug, Error)]
@@ -150,6 +150,21 @@ pub enum StoreError {
         /// The id asked for.
         listing_id: String,
     },
+    /// There is no such key, or not of this tenant.
+    #[error("no key has id {id}")]
+    NoSuchKey {
+        /// The id asked for.
+        id: KeyId,
+    },
+    /// A key cannot be as it was asked for.
+    #[error("{reason}")]
+    BadKey {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: no key can be made")]
+    NoRandomness(#[source] Box<dyn Error + Send + Sync>),
     /// No decision holds that could be taken back.
     #[error("nobody has decided on finding {}", id.0)]
     NothingToUndo {

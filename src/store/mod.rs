@@ -1,12 +1,14 @@
 //! The registry: brands, their assets, the pictures of those, and what was computed from them; and
 //! the cases: what was seen in listings, what was found there, and what people said of it. All in one
-//! SQLite database under the data folder.
+//! SQLite database under the data folder. Beside it, in a database of their own, the keys of a home.
 //!
 //! It is the only truth; whatever is searched in is a cache that can be made anew from here. What a
 //! call has acknowledged is on disk, whatever happens to the process or the power afterwards.
 //! Several threads and several processes may use one data folder at once. Only this folder knows
 //! which database it is. It computes nothing from pictures and does not search.
 
+mod access;
+mod audit;
 mod cases;
 mod connections;
 mod error;
@@ -26,6 +28,11 @@ use std::path::Path;
 
 use connections::Connections;
 
+pub use access::{
+    ACCESS_DATABASE_NAME, AccessStore, Holder, IssuedKey, KeyRecord, KeyRefusal, NewKey,
+    SESSION_HOURS, SignedIn,
+};
+pub use audit::{AuditEntry, AuditPage, acting_as};
 pub use cases::*;
 pub use error::StoreError;
 pub use records::{
@@ -49,11 +56,8 @@ impl Store {
     /// cannot be used; [`StoreError::NotADatabase`], [`StoreError::ForeignDatabase`],
     /// [`StoreError::NewerSchema`], [`StoreError::Damaged`] for a file that cannot; it is left as it is.
     pub fn open(home: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(home).map_err(|source| StoreError::Folder {
-            path: home.to_owned(),
-            source,
-        })?;
-        let connections = Connections::open(home.join(DATABASE_NAME))?;
+        make_folder(home)?;
+        let connections = Connections::open(home.join(DATABASE_NAME), &schema::REGISTRY)?;
         Ok(Self { connections })
     }
 
@@ -62,12 +66,28 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub fn open_in_memory() -> Result<Self, StoreError> {
-        let connections = Connections::open_in_memory()?;
+        let connections = Connections::open_in_memory(&schema::REGISTRY)?;
         Ok(Self { connections })
+    }
+
+    /// Writes the registry as it is at one moment to a new file, while it is in use; whole and on disk
+    /// when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`] and others of the place that it is written to; those of the database.
+    pub fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+        self.connections.back_up(to)
     }
 
     /// The database file; `:memory:` for a registry that has none.
     pub fn path(&self) -> &Path {
         self.connections.path()
     }
+}
+
+fn make_folder(path: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(path).map_err(|source| StoreError::Folder {
+        path: path.to_owned(),
+        source,
+    })
 }

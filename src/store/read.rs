@@ -43,6 +43,7 @@ impl Store {
                    AND (?3 IS NULL OR enabled = ?3)
                    AND (?4 IS NULL OR instr(lower(assets.name), lower(?4)) > 0)
                    AND assets.id > ?5
+                   AND (?7 IS NULL OR brands.name IN (SELECT value FROM json_each(?7)))
                  ORDER BY assets.id LIMIT ?6",
                 rows::ASSET_COLUMNS
             ))?;
@@ -53,6 +54,7 @@ impl Store {
                 filter.name_contains,
                 filter.after.map_or(0, |id| id.0),
                 filter.limit.map_or(-1, i64::from),
+                filter.brands.as_deref().map(rows::list_text),
             ])?;
             let mut assets = Vec::new();
             while let Some(row) = found.next()? {
@@ -67,15 +69,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchAsset`], and those of the database.
     pub fn asset(&self, id: AssetId) -> Result<Asset, StoreError> {
-        self.connections.read_one(|conn| {
-            conn.prepare_cached(&format!(
-                "SELECT {} FROM assets JOIN brands ON brands.id = brand_id WHERE assets.id = ?1",
-                rows::ASSET_COLUMNS
-            ))?
-            .query_row([id.0], |row| Ok(rows::asset(row)))
-            .optional()?
-            .ok_or(StoreError::NoSuchAsset { id })?
-        })
+        self.connections.read_one(|conn| rows::asset_with(conn, id))
     }
 
     /// The asset that a brand has under a name, letter for letter.

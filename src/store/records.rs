@@ -111,6 +111,8 @@ pub struct AssetRecord {
 pub struct AssetFilter {
     /// Only of the brand with this name.
     pub brand: Option<String>,
+    /// Only of brands with these names.
+    pub brands: Option<Vec<String>>,
     /// Only of this kind.
     pub kind: Option<AssetKind>,
     /// Only enabled, or only disabled ones.

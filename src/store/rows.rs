@@ -76,6 +76,17 @@ pub(super) fn find_asset(
     .transpose()
 }
 
+/// One asset.
+pub(super) fn asset_with(conn: &Connection, id: AssetId) -> Result<Asset, StoreError> {
+    conn.prepare_cached(&format!(
+        "SELECT {ASSET_COLUMNS} FROM assets JOIN brands ON brands.id = brand_id
+         WHERE assets.id = ?1"
+    ))?
+    .query_row([id.0], |row| Ok(asset(row)))
+    .optional()?
+    .ok_or(StoreError::NoSuchAsset { id })?
+}
+
 /// Reads a row of [`PICTURE_COLUMNS`].
 pub(super) fn picture(row: &Row<'_>) -> rusqlite::Result<Picture> {
     Ok(Picture {

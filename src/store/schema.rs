@@ -6,12 +6,25 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
 
-/// Stands in the file's header, so that another program's database is not mistaken for a registry
-/// ("TSTN").
-const APPLICATION_ID: i32 = 0x5453_544e;
+/// A kind of database: what marks it, and how it is made.
+pub(super) struct Schema {
+    /// Stands in the file's header, so that another program's database is not mistaken for ours.
+    application_id: i32,
+    /// One script per schema version: the first makes version 1 out of nothing. Only ever append.
+    migrations: &'static [&'static str],
+}
 
-/// One script per schema version: the first makes version 1 out of nothing. Only ever append.
-const MIGRATIONS: [&str; 2] = [VERSION_1, CASES];
+/// The registry with its cases ("TSTN").
+pub(super) const REGISTRY: Schema = Schema {
+    application_id: 0x5453_544e,
+    migrations: &[VERSION_1, CASES, AUDIT],
+};
+
+/// Keys and sessions ("TSTK").
+pub(super) const ACCESS: Schema = Schema {
+    application_id: 0x5453_544b,
+    migrations: &[KEYS],
+};
 
 // AUTOINCREMENT keeps the ids of removed rows from being given out again: an index that still
 // holds a removed picture would otherwise take it for another.
@@ -243,48 +256,102 @@ CREATE TABLE pending_photos (
 );
 ";
 
-/// Newest schema known here.
-pub(super) const SUPPORTED: u32 = MIGRATIONS.len() as u32;
+// Entries stay as they were written, whatever this program is brought to do.
+const AUDIT: &str = "
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    who TEXT NOT NULL,
+    role TEXT,
+    key_id TEXT,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    details TEXT,
+    request_id TEXT
+);
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+BEGIN SELECT raise(ABORT, 'the audit log is only added to'); END;
+CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
+BEGIN SELECT raise(ABORT, 'the audit log is only added to'); END;
+";
 
-/// Brings the database to [`SUPPORTED`]. Safe to run from several processes at once: the version is
-/// read again under the write lock.
-pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    if check(conn, path)? == SUPPORTED {
-        return Ok(());
-    }
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version = checked_version(&tx, path)?;
-    for script in &MIGRATIONS[version as usize..] {
-        tx.execute_batch(script)?;
-    }
-    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-    tx.pragma_update(None, "user_version", SUPPORTED)?;
-    tx.commit()?;
-    Ok(())
-}
+// Of keys, sessions and links only digests: who reads the file cannot use them.
+const KEYS: &str = "
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    tenant TEXT NOT NULL,
+    role TEXT NOT NULL,
+    label TEXT NOT NULL,
+    brands TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    expires_at TEXT,
+    last_used_at TEXT,
+    revoked_at TEXT
+) WITHOUT ROWID;
+CREATE INDEX keys_by_tenant ON keys (tenant, created_at);
 
-/// Schema version of a registry that is known here, 0 for an empty file.
-pub(super) fn check(conn: &Connection, path: &Path) -> Result<u32, StoreError> {
-    // One transaction, lest another process makes the tables between two of the questions.
-    let tx = conn.unchecked_transaction()?;
-    checked_version(&tx, path)
-}
+CREATE TABLE sessions (
+    digest BLOB PRIMARY KEY CHECK (length(digest) = 32),
+    key_id TEXT REFERENCES keys (id),
+    expires_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_end ON sessions (expires_at);
 
-fn checked_version(conn: &Connection, path: &Path) -> Result<u32, StoreError> {
-    let path = path.to_owned();
-    let found = conn.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))?;
-    let version = conn.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))?;
-    let n_tables: u32 = conn.query_row("SELECT count(*) FROM sqlite_master", [], |r| r.get(0))?;
-    let is_empty = found == 0 && version == 0 && n_tables == 0;
-    if found != APPLICATION_ID && !is_empty {
-        return Err(StoreError::ForeignDatabase { path, found });
+CREATE TABLE links (
+    digest BLOB PRIMARY KEY CHECK (length(digest) = 32),
+    expires_at TEXT NOT NULL,
+    used_at TEXT
+) WITHOUT ROWID;
+";
+
+impl Schema {
+    /// Newest version known here.
+    fn supported(&self) -> u32 {
+        self.migrations.len() as u32
     }
-    if version > SUPPORTED {
-        return Err(StoreError::NewerSchema {
-            path,
-            found: version,
-            supported: SUPPORTED,
-        });
+
+    /// Brings the database to the newest version. Safe to run from several processes at once: the
+    /// version is read again under the write lock.
+    pub(super) fn migrate(&self, conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
+        if self.check(conn, path)? == self.supported() {
+            return Ok(());
+        }
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version = self.checked_version(&tx, path)?;
+        for script in &self.migrations[version as usize..] {
+            tx.execute_batch(script)?;
+        }
+        tx.pragma_update(None, "application_id", self.application_id)?;
+        tx.pragma_update(None, "user_version", self.supported())?;
+        tx.commit()?;
+        Ok(())
     }
-    Ok(version)
+
+    /// Version of a database of this kind that is known here, 0 for an empty file.
+    pub(super) fn check(&self, conn: &Connection, path: &Path) -> Result<u32, StoreError> {
+        // One transaction, lest another process makes the tables between two of the questions.
+        let tx = conn.unchecked_transaction()?;
+        self.checked_version(&tx, path)
+    }
+
+    fn checked_version(&self, conn: &Connection, path: &Path) -> Result<u32, StoreError> {
+        let path = path.to_owned();
+        let found = conn.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))?;
+        let version = conn.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))?;
+        let n_tables: u32 =
+            conn.query_row("SELECT count(*) FROM sqlite_master", [], |r| r.get(0))?;
+        let is_empty = found == 0 && version == 0 && n_tables == 0;
+        if found != self.application_id && !is_empty {
+            return Err(StoreError::ForeignDatabase { path, found });
+        }
+        if version > self.supported() {
+            return Err(StoreError::NewerSchema {
+                path,
+                found: version,
+                supported: self.supported(),
+            });
+        }
+        Ok(version)
+    }
 }

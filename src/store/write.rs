@@ -1,12 +1,13 @@
 //! Registration, switching on and off, and removal.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::{Value, json};
 
 use super::connections::Writing;
 use super::{
     Descriptor, Features, NewPicture, Registered, Registration, Store, StoreError, models, rows,
 };
-use crate::domain::{AssetDraft, AssetId, DomainError, FileDigest, PictureId};
+use crate::domain::{AssetDraft, AssetId, AuditAction, DomainError, FileDigest, PictureId};
 
 impl Store {
     /// Adds an asset with its pictures, or adds to the one that its brand has under that name: what
@@ -62,6 +63,12 @@ impl Store {
             if n_changed == 0 {
                 return Err(StoreError::NoSuchAsset { id });
             }
+            let action = if enabled {
+                AuditAction::AssetEnabled
+            } else {
+                AuditAction::AssetDisabled
+            };
+            audit_asset(w, action, id, json!({}))?;
             stamp_asset(w, id)
         })
     }
@@ -72,6 +79,7 @@ impl Store {
     /// [`StoreError::NoSuchAsset`], and those of the database.
     pub fn remove_asset(&self, id: AssetId) -> Result<(), StoreError> {
         self.connections.write(|w| {
+            audit_asset(w, AuditAction::AssetRemoved, id, json!({}))?;
             let revision = w.revision()?;
             w.conn().execute(
                 "INSERT INTO removals (revision, picture_id)
@@ -111,9 +119,24 @@ impl Store {
                 "INSERT INTO removals (revision, picture_id) VALUES (?2, ?1)",
                 params![id.0, w.revision()?],
             )?;
+            let details = json!({ "picture": id });
+            audit_asset(w, AuditAction::PictureRemoved, asset_id, details)?;
             stamp_asset(w, asset_id)
         })
     }
+}
+
+/// Writes down what is done to an asset, with its name, which outlives it there.
+fn audit_asset(
+    w: &Writing<'_>,
+    action: AuditAction,
+    id: AssetId,
+    mut details: Value,
+) -> Result<(), StoreError> {
+    let asset = rows::asset_with(w.conn(), id)?;
+    details["brand"] = asset.draft.brand.into();
+    details["name"] = asset.draft.name.into();
+    w.audit(action, &format!("asset {id}"), Some(&details))
 }
 
 fn digests(pictures: &[NewPicture]) -> Vec<FileDigest> {
@@ -133,6 +156,7 @@ fn register_one(
     };
     let known = rows::find_asset(w.conn(), &draft.brand, &draft.name)?;
     let created = known.is_none();
+    let mut is_changed = false;
     let asset_id = match known {
         None => insert_asset(w, &draft)?,
         Some(asset) => {
@@ -141,6 +165,7 @@ fn register_one(
                 Err(refusal) => return Ok(Err(refusal)),
             };
             if merged != asset.draft {
+                is_changed = true;
                 update_asset(w, asset.id, &merged)?;
             }
             asset.id
@@ -158,6 +183,15 @@ fn register_one(
     }
     if !registered.added.is_empty() {
         stamp_asset(w, asset_id)?;
+    }
+    if created || is_changed || !registered.added.is_empty() {
+        let action = if created {
+            AuditAction::AssetRegistered
+        } else {
+            AuditAction::AssetChanged
+        };
+        let details = json!({ "pictures": registered.added, "fields_changed": is_changed });
+        audit_asset(w, action, asset_id, details)?;
     }
     Ok(Ok(registered))
 }

@@ -35,17 +35,22 @@ class Server:
 
     address: str
     process: subprocess.Popen
+    # Of the first start, while there are no keys.
+    link: str | None
 
 
-def start(home):
-    command = [PROGRAM, "--home", home, "serve", "--listen", "127.0.0.1:0"]
+def start(home, *flags):
+    command = [PROGRAM, "--home", home, "serve", "--listen", "127.0.0.1:0", *flags]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    link = None
     for line in process.stderr:
+        if "/sign-in?once=" in line:
+            link = line.strip()
         found = re.search(r"listening on (http://\S+?),?\s", re.sub(r"\x1b\[[0-9;]*m", "", line))
         if found:
             # Unread lines would fill the pipe and stop the server.
             subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
-            return Server(found.group(1), process)
+            return Server(found.group(1), process, link)
     raise AssertionError(f"the server ended with {process.wait()}")
 
 
@@ -56,6 +61,15 @@ def stop(server):
 
 @pytest.fixture
 def empty_server(tmp_path):
+    server = start(tmp_path / "home", "--open")
+    yield server
+    stop(server)
+
+
+@pytest.fixture
+def guarded_server(tmp_path, registered_home):
+    """Asks for keys, of which there are none yet."""
+    shutil.copytree(registered_home, tmp_path / "home")
     server = start(tmp_path / "home")
     yield server
     stop(server)
@@ -64,7 +78,7 @@ def empty_server(tmp_path):
 @pytest.fixture
 def server(tmp_path, registered_home):
     shutil.copytree(registered_home, tmp_path / "home")
-    server = start(tmp_path / "home")
+    server = start(tmp_path / "home", "--open")
     yield server
     stop(server)
 

@@ -1,5 +1,6 @@
 //! The service: its router called as a function, and the real server on a socket.
 
+mod access;
 mod assets;
 mod cases;
 mod console;

@@ -4,5 +4,6 @@ mod cli;
 mod evidence;
 mod http;
 mod layers;
+mod operating;
 mod parity;
 mod quality;

@@ -1,15 +1,13 @@
 //! The registry: a grid of assets, one asset with its pictures, switching on and off, removing.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::response::Redirect;
 use jiff::Zoned;
 use jiff::civil::Date;
 use serde::Deserialize;
 
-use super::super::HttpState;
+use super::super::access::{BrandScope, Caller};
 use super::super::assets::asset_id;
 use super::super::problem::{Problem, ProblemKind};
 use super::super::workers::Lane;
@@ -69,10 +67,11 @@ pub(super) struct AssetQuery {
 }
 
 impl AssetQuery {
-    fn filter(&self) -> AssetFilter {
+    fn filter(&self, scope: &BrandScope) -> AssetFilter {
         let given = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
         AssetFilter {
             brand: given(&self.brand),
+            brands: scope.brands(),
             kind: self.kind.parse::<AssetKind>().ok(),
             enabled: match self.state.as_str() {
                 "on" => Some(true),
@@ -135,26 +134,28 @@ struct AssetsPage {
 
 /// `GET /assets`: those that pass the filters, oldest first.
 pub(super) async fn list(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Query(query): Query<AssetQuery>,
     Query(outcome): Query<Outcome>,
 ) -> Result<Page, Problem> {
-    let look = move |engine: &Engine| assets_page(engine, query, &outcome);
-    Page::of(&state.workers.run(Lane::Reads, look).await?)
+    let asking = caller.clone();
+    let look = move |engine: &Engine| assets_page(engine, &asking, query, &outcome);
+    Page::of(&caller.run(Lane::Reads, look).await?)
 }
 
 fn assets_page(
     engine: &Engine,
+    caller: &Caller,
     query: AssetQuery,
     outcome: &Outcome,
 ) -> Result<AssetsPage, Problem> {
-    let mut assets = engine.store().assets(&query.filter())?;
+    let mut assets = engine.store().assets(&query.filter(&caller.scope))?;
     let has_more = assets.len() > PAGE;
     assets.truncate(PAGE);
-    let brands = engine.store().brands()?;
+    let brands = caller.scope.seen_brands(engine.store())?;
     let today = Zoned::now().date();
     Ok(AssetsPage {
-        shell: Shell::new("assets", "Assets"),
+        shell: Shell::new(caller, "assets", "Assets"),
         outcome: outcome.sentence(),
         n_assets: brands.iter().map(|brand| brand.n_assets).sum(),
         brands,
@@ -181,26 +182,33 @@ struct AssetPage {
 
 /// `GET /assets/{id}`.
 pub(super) async fn show(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(outcome): Query<Outcome>,
 ) -> Result<Page, Problem> {
     let id = asset_id(&id)?;
-    let look = move |engine: &Engine| asset_page(engine, id, &outcome);
-    Page::of(&state.workers.run(Lane::Reads, look).await?)
+    let asking = caller.clone();
+    let look = move |engine: &Engine| asset_page(engine, &asking, id, &outcome);
+    Page::of(&caller.run(Lane::Reads, look).await?)
 }
 
-fn asset_page(engine: &Engine, id: AssetId, outcome: &Outcome) -> Result<AssetPage, Problem> {
-    let asset = engine.store().asset(id)?;
+fn asset_page(
+    engine: &Engine,
+    caller: &Caller,
+    id: AssetId,
+    outcome: &Outcome,
+) -> Result<AssetPage, Problem> {
+    let asset = caller.scope.asset(engine, id)?;
     let today = Zoned::now().date();
     // One that was removed since is no longer worth a warning.
     let similar = outcome
         .similar()
-        .filter_map(|id| engine.store().asset(id).ok())
+        .filter_map(|id| caller.scope.asset(engine, id).ok())
         .map(|asset| Tile::of(engine, asset, today))
         .collect::<Result<_, _>>()?;
     Ok(AssetPage {
         shell: Shell::new(
+            caller,
             "assets",
             format!("{}, {}", asset.draft.name, asset.draft.brand),
         ),
@@ -215,12 +223,13 @@ fn asset_page(engine: &Engine, id: AssetId, outcome: &Outcome) -> Result<AssetPa
 
 /// `POST /assets/{id}/enable`, `disable`, `remove`: at once.
 pub(super) async fn change(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path((id, change)): Path<(String, String)>,
 ) -> Result<Redirect, Problem> {
-    let id = asset_id(&id)?;
-    let write = state.workers.run(Lane::Writes, move |engine| {
+    let (id, scope) = (asset_id(&id)?, caller.scope.clone());
+    let write = caller.run(Lane::Writes, move |engine| {
         let store = engine.store();
+        scope.asset(engine, id)?;
         let to = match change.as_str() {
             "enable" => {
                 store.set_enabled(id, true)?;

@@ -1,13 +1,11 @@
 //! Decisions from the queue: what is said of a finding, and taking it back.
 
-use std::sync::Arc;
-
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::Redirect;
 use serde::Deserialize;
 
-use super::super::HttpState;
+use super::super::access::Caller;
 use super::super::decisions::reason;
 use super::super::findings::finding_id;
 use super::super::problem::Problem;
@@ -16,7 +14,7 @@ use super::filters::Filters;
 use crate::domain::{FindingId, Opinion};
 use crate::store::{DecisionScope, NewDecision};
 
-/// Who decides, as long as nobody signs in.
+/// Who decides where nobody signs in.
 const NOBODY: &str = "console";
 
 #[derive(Deserialize)]
@@ -42,15 +40,15 @@ pub(super) struct TakenBack {
 
 /// `POST /review/{id}/decide`: leads to the next finding of the queue.
 pub(super) async fn decide(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     Form(said): Form<Said>,
 ) -> Result<Redirect, Problem> {
-    let id = finding_id(&id)?;
+    let (id, brands) = (finding_id(&id)?, caller.scope.clone());
     let decision = NewDecision {
         opinion: said.opinion,
         reason: reason(Some(said.reason))?,
-        decided_by: NOBODY.to_owned(),
+        decided_by: caller.name_or(NOBODY),
     };
     let scope = if said.repeats.is_empty() {
         DecisionScope::Finding
@@ -58,7 +56,8 @@ pub(super) async fn decide(
         DecisionScope::Cluster
     };
     let done = said.opinion.as_str();
-    let write = state.workers.run(Lane::Writes, move |engine| {
+    let write = caller.run(Lane::Writes, move |engine| {
+        brands.finding(engine, id)?;
         let changed = engine.store().decide(id, &decision, scope)?;
         // Decided together with this one, it is no longer what comes next.
         let next = FindingId(said.next);
@@ -72,13 +71,15 @@ pub(super) async fn decide(
 
 /// `POST /review/{id}/undo`: takes back what was said of the finding, and of those with it.
 pub(super) async fn undo(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     Form(taken_back): Form<TakenBack>,
 ) -> Result<Redirect, Problem> {
-    let id = finding_id(&id)?;
-    let write = state.workers.run(Lane::Writes, move |engine| {
-        Ok(engine.store().undo(id, NOBODY, DecisionScope::Cluster)?)
+    let (id, scope) = (finding_id(&id)?, caller.scope.clone());
+    let who = caller.name_or(NOBODY);
+    let write = caller.run(Lane::Writes, move |engine| {
+        scope.finding(engine, id)?;
+        Ok(engine.store().undo(id, &who, DecisionScope::Cluster)?)
     });
     let n = write.await?.len();
     let path = format!("/review/{}", id.0);

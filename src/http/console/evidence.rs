@@ -1,13 +1,11 @@
 //! What a kept finding rests on, compared anew from its kept photo.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
-use super::super::HttpState;
+use super::super::access::{BrandScope, Caller};
 use super::super::findings::finding_id;
 use super::super::problem::{Problem, ProblemKind};
 use super::super::workers::Lane;
@@ -30,19 +28,14 @@ struct Evidence {
 }
 
 /// `GET /review/{id}/evidence`: a part of a page.
-pub(super) async fn part(
-    State(state): State<Arc<HttpState>>,
-    Path(id): Path<String>,
-) -> Result<Page, Problem> {
-    let id = finding_id(&id)?;
-    let work = state
-        .workers
-        .run(Lane::Pictures, move |engine| evidence(engine, id));
+pub(super) async fn part(caller: Caller, Path(id): Path<String>) -> Result<Page, Problem> {
+    let (id, scope) = (finding_id(&id)?, caller.scope.clone());
+    let work = caller.run(Lane::Pictures, move |engine| evidence(engine, &scope, id));
     Page::of(&work.await?)
 }
 
-fn evidence(engine: &Engine, id: FindingId) -> Result<Evidence, Problem> {
-    let record = engine.store().finding(id)?;
+fn evidence(engine: &Engine, scope: &BrandScope, id: FindingId) -> Result<Evidence, Problem> {
+    let record = scope.finding(engine, id)?;
     let seller = record.listing.and_then(|listing| listing.seller);
     let examined = engine.examine(&photo_bytes(engine, id)?, seller.as_ref())?;
     let asset = record.finding.asset_id;
@@ -52,7 +45,10 @@ fn evidence(engine: &Engine, id: FindingId) -> Result<Evidence, Problem> {
             "compared anew, the asset does not come near: it was changed, switched off or removed",
         ));
     };
-    let card = Card::new(engine, &examined, &judged.finding, 1)?;
+    let mut card = Card::new(engine, &examined, &judged.finding, 1)?;
+    if scope.is_bound() {
+        card.next_brand = None;
+    }
     let pixels = &examined.photo.pixels;
     Ok(Evidence {
         photo: PhotoView {
@@ -65,10 +61,10 @@ fn evidence(engine: &Engine, id: FindingId) -> Result<Evidence, Problem> {
 
 /// `GET /review/{id}/photo/{size}`: the kept photo as an upright JPEG, `small` or `large`.
 pub(super) async fn photo(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path((id, size)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let id = finding_id(&id)?;
+    let (id, scope) = (finding_id(&id)?, caller.scope.clone());
     let side_px = match size.as_str() {
         "small" => SMALL_SIDE_PX,
         "large" => PHOTO_SIDE_PX,
@@ -77,7 +73,8 @@ pub(super) async fn photo(
             return Err(gone(&detail));
         }
     };
-    let work = state.workers.run(Lane::Pictures, move |engine| {
+    let work = caller.run(Lane::Pictures, move |engine| {
+        scope.finding(engine, id)?;
         let photo = engine.prepare(&photo_bytes(engine, id)?)?;
         jpeg(&photo.pixels, side_px)
     });

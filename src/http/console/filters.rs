@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::access::BrandScope;
 use super::super::paging::cursor;
 use super::super::problem::Problem;
 use crate::domain::{FindingKind, FindingStatus, PhotoId};
@@ -95,13 +96,14 @@ impl Filters {
         }
     }
 
-    /// What the store is asked for, one more than a page.
-    pub fn filter(&self) -> Result<FindingFilter, Problem> {
+    /// What the store is asked for of the brands that are seen, one more than a page.
+    pub fn filter(&self, scope: &BrandScope) -> Result<FindingFilter, Problem> {
         let given = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
         let mut kinds = FindingKind::ALL.into_iter();
         Ok(FindingFilter {
             status: FindingStatus::of_word(self.status()),
             brand: given(&self.brand),
+            brands: scope.brands(),
             kind: kinds.find(|kind| kind.as_str() == self.kind),
             seller: given(&self.seller),
             cluster: self.cluster.parse().ok().map(PhotoId),

@@ -18,20 +18,28 @@
 //! | `/assets/{id}/pictures` | `POST` |
 //! | `/assets/{id}/pictures/{picture}/remove` | `POST` |
 //! | `/pictures/{picture}/{size}` | `GET` |
+//! | `/sign-in` | `GET`, `POST` |
+//! | `/sign-out` | `POST` |
+//! | `/keys` | `GET`, `POST` |
+//! | `/keys/{id}/revoke` | `POST` |
+//! | `/audit` | `GET` |
 //! | `/console/{file}` | `GET` |
 
 mod assets;
+mod audit;
 mod card;
 mod deciding;
 mod evidence;
 mod files;
 mod filters;
+mod keys;
 mod overview;
 mod page;
 mod phrases;
 mod pictures;
 mod registering;
 mod review;
+mod sign_in;
 mod trying;
 
 use std::sync::Arc;
@@ -41,7 +49,7 @@ use axum::routing::{get, post};
 
 use super::HttpState;
 
-pub(super) use page::errors_as_pages;
+pub(super) use page::{as_page, errors_as_pages, wants_page};
 
 /// All pages, without limits.
 pub(super) fn routes() -> Router<Arc<HttpState>> {
@@ -63,5 +71,10 @@ pub(super) fn routes() -> Router<Arc<HttpState>> {
             post(pictures::remove),
         )
         .route("/pictures/{picture}/{size}", get(pictures::scaled))
+        .route("/sign-in", get(sign_in::ask).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{id}/revoke", post(keys::revoke))
+        .route("/audit", get(audit::list))
         .route("/console/{file}", get(files::file))
 }

@@ -1,14 +1,11 @@
 //! `GET /`: where a first-time user starts, and where the work stands.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::extract::State;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use super::super::HttpState;
+use super::super::access::Caller;
 use super::super::problem::Problem;
 use super::super::workers::Lane;
 use super::page::{Page, Shell};
@@ -50,21 +47,25 @@ struct Overview {
     brands: Vec<BrandRow>,
 }
 
-pub(super) async fn show(State(state): State<Arc<HttpState>>) -> Result<Page, Problem> {
-    let overview = state.workers.run(Lane::Reads, look).await?;
+pub(super) async fn show(caller: Caller) -> Result<Page, Problem> {
+    let asking = caller.clone();
+    let look = move |engine: &Engine| look(engine, &asking);
+    let overview = caller.run(Lane::Reads, look).await?;
     Page::of(&overview)
 }
 
-fn look(engine: &Engine) -> Result<Overview, Problem> {
-    let brands = engine.store().brands()?;
+fn look(engine: &Engine, caller: &Caller) -> Result<Overview, Problem> {
+    let brands = caller.scope.seen_brands(engine.store())?;
     let used = brands.iter().filter(|brand| brand.n_assets > 0);
     let now = Timestamp::now();
     let today = now.to_zoned(TimeZone::UTC).date();
     let first = today.saturating_sub(Span::new().days(N_DAYS - 1));
-    let statistics = engine.store().case_statistics(&first.to_string())?;
+    let statistics = engine
+        .store()
+        .case_statistics(&first.to_string(), caller.scope.brands().as_deref())?;
     let decided = |b: &BrandStatistics| b.n_confirmed + b.n_rejected + b.n_unsure;
     Ok(Overview {
-        shell: Shell::new("overview", "Overview"),
+        shell: Shell::new(caller, "overview", "Overview"),
         n_brands: used.count(),
         n_assets: brands.iter().map(|brand| brand.n_assets).sum(),
         model: engine.model().to_string(),

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FilePath;
-use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Request};
 use axum::response::Redirect;
 use jiff::civil::Date;
 
-use super::super::HttpState;
+use super::super::access::{BrandScope, Caller};
 use super::super::assets::asset_id;
 use super::super::problem::{Problem, ProblemKind};
 use super::super::registering::{RegisteredAnswer, take_in};
@@ -41,40 +40,39 @@ const MAX_LOOKED_UP: usize = 2;
 
 /// `POST /assets`: one asset with all pictures, or an asset for each picture. What looks alike and is
 /// registered already is named on the page that the answer leads to.
-pub(super) async fn register(
-    State(state): State<Arc<HttpState>>,
-    request: Request,
-) -> Result<Redirect, Problem> {
+pub(super) async fn register(caller: Caller, request: Request) -> Result<Redirect, Problem> {
+    let scope = caller.scope.clone();
     let (mut texts, files) = received(request, &ASSET_FIELDS).await?;
     let is_each = texts.remove("each").is_some_and(|text| !text.is_empty());
     if !is_each || files.len() == 1 {
         let draft = draft(&texts, files.first())?;
-        let work = move |engine: &Engine| register_one(engine, draft, files);
-        return state.workers.run(Lane::Pictures, work).await;
+        let work = move |engine: &Engine| register_one(engine, &scope, draft, files);
+        return caller.run(Lane::Pictures, work).await;
     }
     texts.remove("name");
     let n = files.len();
     // One job for each, so that others are not kept waiting.
     for file in files {
         let draft = draft(&texts, Some(&file))?;
-        let work = move |engine: &Engine| take_in(engine, draft, vec![file]);
-        state.workers.run(Lane::Pictures, work).await?;
+        let scope = scope.clone();
+        let work = move |engine: &Engine| take_in(engine, &scope, draft, vec![file]);
+        caller.run(Lane::Pictures, work).await?;
     }
     Ok(Redirect::to(&format!("/assets?done=registered-many&n={n}")))
 }
 
 /// `POST /assets/{id}/pictures`: further pictures of an asset.
 pub(super) async fn add_pictures(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Redirect, Problem> {
-    let id = asset_id(&id)?;
+    let (id, scope) = (asset_id(&id)?, caller.scope.clone());
     let (_, files) = received(request, &PICTURE_FIELDS).await?;
-    let work = state.workers.run(Lane::Pictures, move |engine| {
-        let known = engine.store().asset(id)?.draft;
+    let work = caller.run(Lane::Pictures, move |engine| {
+        let known = scope.asset(engine, id)?.draft;
         let draft = AssetDraft::new(known.brand, known.name, known.kind);
-        take_in(engine, draft, files)
+        take_in(engine, &scope, draft, files)
     });
     Ok(Redirect::to(&outcome(
         &work.await?,
@@ -100,11 +98,14 @@ async fn received(request: Request, fields: &FormFields) -> Result<(Texts, Vec<U
 
 fn register_one(
     engine: &Engine,
+    scope: &BrandScope,
     draft: AssetDraft,
     files: Vec<Upload>,
 ) -> Result<Redirect, Problem> {
-    let mut similar = similar_assets(engine, &draft, &files);
-    let answer = take_in(engine, draft, files)?;
+    // Before the engine works on the pictures.
+    scope.check_brand(&draft.brand)?;
+    let mut similar = similar_assets(engine, scope, &draft, &files);
+    let answer = take_in(engine, scope, draft, files)?;
     let elsewhere = answer.registered.same_picture_elsewhere.iter();
     similar.extend(elsewhere.map(|(asset, _)| *asset));
     similar.remove(&answer.asset.id);
@@ -130,13 +131,19 @@ fn outcome(answer: &RegisteredAnswer, done: &str, similar: &BTreeSet<AssetId>) -
 
 /// Assets that the pictures would be taken for. A picture that cannot be read is told of by the
 /// registration itself.
-fn similar_assets(engine: &Engine, draft: &AssetDraft, files: &[Upload]) -> BTreeSet<AssetId> {
+fn similar_assets(
+    engine: &Engine,
+    scope: &BrandScope,
+    draft: &AssetDraft,
+    files: &[Upload],
+) -> BTreeSet<AssetId> {
     let verdicts = files
         .iter()
         .take(MAX_LOOKED_UP)
         .filter_map(|file| engine.match_photo(&file.bytes, None).ok());
     verdicts
         .flat_map(|verdict| verdict.findings)
+        .filter(|finding| scope.sees(&finding.brand))
         .filter(|finding| finding.brand != draft.brand || finding.asset != draft.name)
         .map(|finding| finding.asset_id)
         .collect()

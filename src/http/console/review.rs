@@ -1,12 +1,10 @@
 //! The queue: what was found and kept, most important first, one finding at a time beside it.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use serde::Deserialize;
 
-use super::super::HttpState;
+use super::super::access::{BrandScope, Caller};
 use super::super::findings::finding_id;
 use super::super::paging::cursor_text;
 use super::super::problem::Problem;
@@ -136,33 +134,36 @@ struct ReviewPage {
 
 /// `GET /review`: the queue with its first finding.
 pub(super) async fn queue(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Query(filters): Query<Filters>,
     Query(outcome): Query<Outcome>,
 ) -> Result<Page, Problem> {
-    let look = move |engine: &Engine| review_page(engine, filters, &outcome, None);
-    Page::of(&state.workers.run(Lane::Reads, look).await?)
+    let asking = caller.clone();
+    let look = move |engine: &Engine| review_page(engine, &asking, filters, &outcome, None);
+    Page::of(&caller.run(Lane::Reads, look).await?)
 }
 
 /// `GET /review/{id}`: the queue with that finding.
 pub(super) async fn finding(
-    State(state): State<Arc<HttpState>>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(filters): Query<Filters>,
     Query(outcome): Query<Outcome>,
 ) -> Result<Page, Problem> {
     let id = finding_id(&id)?;
-    let look = move |engine: &Engine| review_page(engine, filters, &outcome, Some(id));
-    Page::of(&state.workers.run(Lane::Reads, look).await?)
+    let asking = caller.clone();
+    let look = move |engine: &Engine| review_page(engine, &asking, filters, &outcome, Some(id));
+    Page::of(&caller.run(Lane::Reads, look).await?)
 }
 
 fn review_page(
     engine: &Engine,
+    caller: &Caller,
     filters: Filters,
     outcome: &Outcome,
     asked: Option<FindingId>,
 ) -> Result<ReviewPage, Problem> {
-    let mut records = engine.store().findings(&filters.filter()?)?;
+    let mut records = engine.store().findings(&filters.filter(&caller.scope)?)?;
     let has_more = records.len() > PAGE;
     records.truncate(PAGE);
     let current = asked.or(records.first().map(|record| record.id));
@@ -176,12 +177,12 @@ fn review_page(
         next.address("/review")
     });
     Ok(ReviewPage {
-        shell: Shell::new("review", "Review"),
-        brands: engine.store().brands()?,
+        shell: Shell::new(caller, "review", "Review"),
+        brands: caller.scope.seen_brands(engine.store())?,
         outcome: outcome.sentence(),
         undoable: outcome.undoable(),
         pane: current
-            .map(|id| pane(engine, id, &records, &filters))
+            .map(|id| pane(engine, &caller.scope, id, &records, &filters))
             .transpose()?,
         entries: records
             .iter()
@@ -194,12 +195,13 @@ fn review_page(
 
 fn pane(
     engine: &Engine,
+    scope: &BrandScope,
     id: FindingId,
     queue: &[FindingRecord],
     filters: &Filters,
 ) -> Result<Pane, Problem> {
     let store = engine.store();
-    let record = store.finding(id)?;
+    let record = scope.finding(engine, id)?;
     let place = queue.iter().position(|record| record.id == id);
     let address = |i: usize| {
         let neighbour = queue.get(i)?;

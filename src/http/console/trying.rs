@@ -2,12 +2,10 @@
 //!
 //! The photo comes with the request and goes back in the page; it is kept only when that is asked for.
 
-use std::sync::Arc;
-
 use askama::Template;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 
-use super::super::HttpState;
+use super::super::access::Caller;
 use super::super::problem::Problem;
 use super::super::uploads::{FormFields, Sent, Upload, invalid, receive};
 use super::super::workers::Lane;
@@ -80,12 +78,12 @@ struct Near {
 }
 
 /// `GET /try`: the empty form.
-pub(super) async fn ask(State(state): State<Arc<HttpState>>) -> Result<Page, Problem> {
-    let count = state.workers.run(Lane::Reads, |engine| {
+pub(super) async fn ask(caller: Caller) -> Result<Page, Problem> {
+    let count = caller.run(Lane::Reads, |engine| {
         Ok(engine.with_registry(|registry| registry.n_assets())?)
     });
     Page::of(&TryPage {
-        shell: Shell::new("try", "Try a photo"),
+        shell: Shell::new(&caller, "try", "Try a photo"),
         n_assets: count.await?,
         seller: String::new(),
         keeps: false,
@@ -94,10 +92,7 @@ pub(super) async fn ask(State(state): State<Arc<HttpState>>) -> Result<Page, Pro
 }
 
 /// `POST /try`: the photo with what was found in it.
-pub(super) async fn answer(
-    State(state): State<Arc<HttpState>>,
-    request: Request,
-) -> Result<Page, Problem> {
+pub(super) async fn answer(caller: Caller, request: Request) -> Result<Page, Problem> {
     let Sent::Form(mut form) = receive(request, &FIELDS).await? else {
         return Err(invalid("the page's form sends multipart/form-data"));
     };
@@ -112,13 +107,14 @@ pub(super) async fn answer(
         seller,
         keeps,
     };
-    let work = state
-        .workers
-        .run(Lane::Pictures, move |engine| try_page(engine, asked));
+    let asking = caller.clone();
+    let work = caller.run(Lane::Pictures, move |engine| {
+        try_page(engine, &asking, asked)
+    });
     Page::of(&work.await?)
 }
 
-fn try_page(engine: &Engine, asked: Asked) -> Result<TryPage, Problem> {
+fn try_page(engine: &Engine, caller: &Caller, asked: Asked) -> Result<TryPage, Problem> {
     let Asked {
         photo,
         seller,
@@ -137,7 +133,7 @@ fn try_page(engine: &Engine, asked: Asked) -> Result<TryPage, Problem> {
         answer.kept = Some(keep(engine, &photo, sold_by)?);
     }
     Ok(TryPage {
-        shell: Shell::new("try", "Try a photo"),
+        shell: Shell::new(caller, "try", "Try a photo"),
         n_assets,
         seller,
         keeps,

@@ -2,10 +2,11 @@
 //! entry of its own.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
 
 use super::sightings::precedent;
 use super::{Decision, DecisionScope, NewDecision};
-use crate::domain::{AssetId, DecisionId, FindingId, FindingStatus, Opinion, PhotoId};
+use crate::domain::{AssetId, AuditAction, DecisionId, FindingId, FindingStatus, Opinion, PhotoId};
 use crate::store::{Store, StoreError, rows};
 
 /// Columns of [`decision`], in its order, of the table as `d`.
@@ -52,6 +53,12 @@ impl Store {
                 take_over(conn, id)?;
             }
             settle(conn, cluster, asset)?;
+            let details = json!({
+                "decision": decision.opinion, "reason": decision.reason,
+                "decided_by": decision.decided_by, "findings": ids,
+            });
+            let subject = format!("finding {}", id.0);
+            w.audit(AuditAction::Decided, &subject, Some(&details))?;
             Ok(ids)
         })
     }
@@ -84,7 +91,11 @@ impl Store {
                 take_over(conn, *finding)?;
             }
             settle(conn, cluster, asset)?;
-            Ok(holding.into_iter().map(|(_, finding)| finding).collect())
+            let ids: Vec<_> = holding.into_iter().map(|(_, finding)| finding).collect();
+            let details = json!({ "decided_by": decided_by, "findings": ids });
+            let subject = format!("finding {}", id.0);
+            w.audit(AuditAction::DecisionUndone, &subject, Some(&details))?;
+            Ok(ids)
         })
     }
 

@@ -101,6 +101,10 @@ fn condition(filter: &FindingFilter) -> (String, Vec<Value>) {
     let facts = [
         ("f.status = ?", filter.status.map(|s| word(s.as_str()))),
         ("f.brand = ?", filter.brand.as_ref().map(text)),
+        (
+            "f.brand IN (SELECT value FROM json_each(?))",
+            filter.brands.as_deref().map(|b| rows::list_text(b).into()),
+        ),
         ("f.kind = ?", filter.kind.map(|k| word(k.as_str()))),
         ("f.asset_id = ?", filter.asset.map(|id| id.0.into())),
         (

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::sightings::{end_of, json_text};
 use super::{ListingRecord, retention};
-use crate::domain::{Keep, Keeping, Listing};
+use crate::domain::{AuditAction, Keep, Keeping, Listing};
 use crate::store::{Store, StoreError, rows};
 
 /// Columns of [`listing`], in its order.
@@ -80,6 +80,8 @@ impl Store {
                 .query_row([listing_id], |row| row.get(0))
                 .optional()?
                 .ok_or_else(|| no_such(listing_id))?;
+            let subject = format!("listing {listing_id}");
+            w.audit(AuditAction::ListingRemoved, &subject, None)?;
             retention::forget_listing(conn, id)
         })
     }

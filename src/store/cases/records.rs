@@ -291,6 +291,8 @@ pub struct FindingFilter {
     pub status: Option<FindingStatus>,
     /// Only of the brand with this name.
     pub brand: Option<String>,
+    /// Only of brands with these names.
+    pub brands: Option<Vec<String>>,
     /// Only of this kind.
     pub kind: Option<FindingKind>,
     /// Only of this asset.

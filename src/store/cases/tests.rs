@@ -609,25 +609,26 @@ fn held_photos_and_remembered_answers_come_back_as_they_were() {
 #[test]
 fn the_counts_follow_what_was_decided() {
     let store = store();
-    assert_eq!(store.case_statistics("2000-01-01").expect("counts"), {
-        CaseStatistics::default()
-    });
+    assert_eq!(
+        store.case_statistics("2000-01-01", None).expect("counts"),
+        { CaseStatistics::default() }
+    );
     let keep = Keep::Findings;
     let first = see(&store, photo("x", None), &listing("L1", "S1"), keep, 9);
     see(&store, photo("y", None), &listing("L2", "S1"), keep, 9);
-    let counts = store.case_statistics("2000-01-01").expect("counts");
+    let counts = store.case_statistics("2000-01-01", None).expect("counts");
     assert_eq!((counts.n_open, counts.n_suppressed), (2, 0));
     assert!(counts.oldest_open.is_some());
     let n: u64 = counts.n_by_day.iter().map(|(_, n)| n).sum();
     assert_eq!(n, 2);
-    let later = store.case_statistics("2999-01-01").expect("counts");
+    let later = store.case_statistics("2999-01-01", None).expect("counts");
     assert!(later.n_by_day.is_empty());
 
     let said = decision(Opinion::Confirmed);
     store
         .decide(first.id, &said, DecisionScope::Finding)
         .expect("decided");
-    let counts = store.case_statistics("2000-01-01").expect("counts");
+    let counts = store.case_statistics("2000-01-01", None).expect("counts");
     let brand = BrandStatistics {
         brand: "Acme".to_owned(),
         n_open: 1,

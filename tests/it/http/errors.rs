@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::service::{
     Answer, Gate, MOON, Mood, MoodyEmbedder, STAR, Service, base64, form_to, json_to, picture, to,
 };
+use touchstone::domain::Role;
 use touchstone::embed::fake::FakeEmbedder;
-use touchstone::http::ServeLimits;
+use touchstone::http::{EntranceSettings, ServeLimits};
 
 fn check_problem(answer: &Answer, status: u16, case: &str) -> Value {
     assert_eq!(answer.status.as_u16(), status, "{case}: {}", answer.text());
@@ -277,14 +278,12 @@ async fn other_hosts_and_other_sites_are_refused() {
 }
 
 #[tokio::test]
-async fn with_remote_access_any_host_is_answered_but_other_sites_are_not() {
-    let limits = ServeLimits {
-        allow_remote: true,
-        ..ServeLimits::default()
-    };
-    let service = Service::with(FakeEmbedder::default(), limits);
+async fn with_a_key_any_host_is_answered_but_other_sites_are_not() {
+    let service = Service::guarded(EntranceSettings::default());
+    let key = service.key(Role::Screener);
     let remote = |origin: &str| {
         let request = with_type("image/png", "/v1/match", picture(STAR));
+        let request = with_header(request, "x-api-key", &key);
         with_header(
             with_header(request, "host", "match.example"),
             "origin",

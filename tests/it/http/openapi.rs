@@ -12,7 +12,8 @@ use super::service::{Service, to};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-type Route = (String, String);
+/// Method, in small letters, and path.
+pub type Route = (String, String);
 
 /// Every method and path in the description.
 fn described(document: &Value) -> BTreeSet<Route> {
@@ -27,8 +28,17 @@ fn described(document: &Value) -> BTreeSet<Route> {
     paths.iter().flat_map(of_path).collect()
 }
 
-/// Every method and path that a `.route(…)` in the sources names, but for pages for people.
+/// Every method and path of the API that a `.route(…)` in the sources names.
 fn routed() -> BTreeSet<Route> {
+    let mut routes = all_routed();
+    routes.retain(|(_, path)| {
+        path.starts_with("/v1/") || ["/metrics", "/healthz", "/readyz"].contains(&path.as_str())
+    });
+    routes
+}
+
+/// Every method and path that a `.route(…)` in the sources names.
+pub fn all_routed() -> BTreeSet<Route> {
     let mut texts = Vec::new();
     read_all(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http"),
@@ -38,10 +48,6 @@ fn routed() -> BTreeSet<Route> {
     for text in &texts {
         for call in text.split(".route(").skip(1) {
             let path = call.split('"').nth(1).expect("a path").to_owned();
-            if !(path.starts_with("/v1/") || path.ends_with("healthz") || path.ends_with("readyz"))
-            {
-                continue;
-            }
             let arguments = &call[..end_of_call(call)];
             for method in METHODS {
                 let names_it = arguments.contains(&format!(" {method}("))

@@ -13,10 +13,12 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use super::service::{Gate, MOON, Mood, MoodyEmbedder, STAR, Service, asset, base64, picture, png};
+use super::service::{
+    Gate, MOON, Mood, MoodyEmbedder, STAR, Service, asset, base64, open, picture, png,
+};
 use touchstone::embed::Embedder;
 use touchstone::embed::fake::FakeEmbedder;
-use touchstone::http::{ServeError, ServeLimits, serve};
+use touchstone::http::{EntranceSettings, ServeError, ServeLimits, serve};
 
 /// Nothing here should take this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,11 +41,11 @@ impl Server {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
                 let address = listener.local_addr().expect("an address");
                 tell.send(address).expect("the test waits");
-                let engine = Arc::clone(&service.engine);
+                let state = service.state(open(), limits);
                 let shutdown = async {
                     let _ = stopped.await;
                 };
-                serve(listener, engine, limits, shutdown).await
+                serve(listener, state, shutdown).await
             });
             runtime.shutdown_background();
             served
@@ -459,16 +461,16 @@ fn stopping_does_not_wait_for_ever() {
 }
 
 #[tokio::test]
-async fn other_machines_are_listened_to_only_when_that_is_allowed() {
+async fn other_machines_are_listened_to_only_when_keys_are_asked_for() {
     let service = Service::new();
-    for (allow_remote, is_served) in [(false, false), (true, true)] {
+    for (is_open, is_served) in [(true, false), (false, true)] {
         let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
-        let limits = ServeLimits {
-            allow_remote,
-            ..ServeLimits::default()
+        let settings = EntranceSettings {
+            is_open,
+            ..EntranceSettings::default()
         };
-        let engine = Arc::clone(&service.engine);
-        let served = serve(listener, engine, limits, std::future::ready(())).await;
+        let state = service.state(settings, ServeLimits::default());
+        let served = serve(listener, state, std::future::ready(())).await;
         assert_eq!(served.is_ok(), is_served);
     }
 }

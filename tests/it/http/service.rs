@@ -10,22 +10,24 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use image::{ImageFormat, Rgb, RgbImage};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use touchstone::domain::{Embedding, FindingKind, ModelId};
+use touchstone::domain::{Embedding, FindingKind, ModelId, Role, TenantName};
 use touchstone::embed::fake::FakeEmbedder;
 use touchstone::embed::{DescribedPhoto, DescribedReference, EmbedError, Embedder};
 use touchstone::engine::{Background, Engine, EngineSettings, Stages};
-use touchstone::http::{HttpState, ServeLimits, router};
+use touchstone::http::{Entrance, EntranceSettings, HttpState, ServeLimits, router};
 use touchstone::matching::judge::{Feature, Judge, Logistic, Term};
 use touchstone::matching::policy::Policy;
-use touchstone::store::Store;
+use touchstone::store::{AccessStore, NewKey, Store};
 
 /// An engine in a throw-away home, and the router before it.
 pub struct Service {
     pub engine: Arc<Engine>,
+    pub keys: Arc<AccessStore>,
     pub router: Router,
     _home: TempDir,
 }
@@ -35,14 +37,51 @@ impl Service {
         Self::with(FakeEmbedder::default(), ServeLimits::default())
     }
 
+    /// Without keys: whoever asks may do everything.
     pub fn with(embedder: impl Embedder + 'static, limits: ServeLimits) -> Self {
+        Self::entered_by(embedder, limits, open())
+    }
+
+    /// Asks for keys.
+    pub fn guarded(settings: EntranceSettings) -> Self {
+        let limits = ServeLimits::default();
+        Self::entered_by(FakeEmbedder::default(), limits, settings)
+    }
+
+    fn entered_by(
+        embedder: impl Embedder + 'static,
+        limits: ServeLimits,
+        settings: EntranceSettings,
+    ) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
         let engine = Arc::new(engine(&home, Box::new(embedder)));
+        let keys = Arc::new(AccessStore::open(home.path()).expect("keys"));
+        let entrance = Entrance::new(Arc::clone(&keys), settings);
         Self {
-            router: router(HttpState::new(Arc::clone(&engine), limits)),
+            router: router(HttpState::new(Arc::clone(&engine), entrance, limits)),
             engine,
+            keys,
             _home: home,
         }
+    }
+
+    /// A key of the default tenant.
+    pub fn key(&self, role: Role) -> String {
+        let key = NewKey {
+            tenant: TenantName::default(),
+            role,
+            label: role.to_string(),
+            brands: Vec::new(),
+            expires_at: None,
+        };
+        let issued = self.keys.create_key(key, Timestamp::now(), |_| Ok(()));
+        issued.expect("a key").text
+    }
+
+    /// The state of a server of its own on the same home.
+    pub fn state(&self, settings: EntranceSettings, limits: ServeLimits) -> HttpState {
+        let entrance = Entrance::new(Arc::clone(&self.keys), settings);
+        HttpState::new(Arc::clone(&self.engine), entrance, limits)
     }
 
     pub async fn call(&self, request: Request<Body>) -> Answer {
@@ -98,6 +137,14 @@ impl Service {
         let answer = self.post_picture("/v1/match", photo).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         brands_of(&answer.json())
+    }
+}
+
+/// No keys are asked for.
+pub fn open() -> EntranceSettings {
+    EntranceSettings {
+        is_open: true,
+        ..EntranceSettings::default()
     }
 }
 
