@@ -12,6 +12,7 @@ mod listing;
 mod measurements;
 mod region;
 mod review;
+mod scan;
 
 pub use asset::{
     Asset, AssetDraft, AssetId, AssetKind, Brand, BrandId, DomainError, PictureId, split_list,
@@ -20,9 +21,10 @@ pub use cells::{CellMap, CellsError, ReferenceCells};
 pub use digest::FileDigest;
 pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity, dot};
 pub use finding::{Finding, FindingKind, PhotoVerdict, StageTimings, Verdict};
-pub use listing::{Listing, ScannedPhoto, Seller};
+pub use listing::{Listing, Seller};
 pub use measurements::Measurements;
 pub use region::Region;
 pub use review::{
     DecisionId, FindingId, FindingSource, FindingStatus, Keep, Keeping, Opinion, PhotoId, Screening,
 };
+pub use scan::{PhotoMark, ScanStamp, ScannedPhoto, Shard, ShardError, Work};
