@@ -93,10 +93,7 @@ impl CsvReport {
 }
 
 impl ScanWriter for CsvReport {
-    fn write(
-        &mut self,
-        scanned: &ScannedPhoto,
-    ) -> Result<(), ReportError> {
+    fn write(&mut self, scanned: &ScannedPhoto) -> Result<(), ReportError> {
         self.output.write_record(&encode(rows(scanned)))
     }
 

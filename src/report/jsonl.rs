@@ -170,10 +170,7 @@ impl JsonlReport {
 }
 
 impl ScanWriter for JsonlReport {
-    fn write(
-        &mut self,
-        scanned: &ScannedPhoto,
-    ) -> Result<(), ReportError> {
+    fn write(&mut self, scanned: &ScannedPhoto) -> Result<(), ReportError> {
         let mut line = PhotoRecord::new(scanned).to_line();
         line.push('\n');
         self.output.write_record(line.as_bytes())

@@ -1,9 +1,10 @@
 //! What a scan is of and made with: two that agree in it give the same rows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::domain::{FileDigest, ScanStamp, Shard};
 
@@ -15,8 +16,8 @@ pub struct ScanIdentity {
     /// Network and registry.
     #[serde(flatten)]
     pub stamp: ScanStamp,
-    /// SHA-256 of the judge's file.
-    pub judge: Option<FileDigest>,
+    /// SHA-256 of networks, cards and judge, by their role.
+    pub files: BTreeMap<String, FileDigest>,
     /// Least probability that asks for a person's look.
     pub review_at: f64,
     /// Least probability that flags a photo.
@@ -58,19 +59,37 @@ impl ScanIdentity {
     /// What differs between an `earlier` scan and this one, in words; `None` when nothing does. The
     /// source's state is not looked at.
     pub fn difference(&self, earlier: &Self) -> Option<String> {
-        let fields = |identity: &Self| match serde_json::to_value(identity) {
-            Ok(Value::Object(fields)) => fields,
-            _ => unreachable!("an identity is a JSON object"),
-        };
-        let (now, then) = (fields(self), fields(earlier));
-        let differing = now
-            .iter()
-            .filter(|(name, value)| *name != "source_state" && then.get(*name) != Some(*value))
-            .map(|(name, value)| {
-                let before = then.get(name).unwrap_or(&Value::Null);
-                format!("{} was {before} and is {value} now", name.replace('_', " "))
-            });
-        let words: Vec<_> = differing.collect();
+        self.difference_but_for(earlier, &[])
+    }
+
+    /// As [`difference`](Self::difference), but for some fields.
+    pub fn difference_but_for(&self, earlier: &Self, ignored: &[&str]) -> Option<String> {
+        let (now, then) = (self.fields(), earlier.fields());
+        let names: BTreeSet<_> = now.keys().chain(then.keys()).collect();
+        let words: Vec<_> = names
+            .into_iter()
+            .filter(|name| !ignored.contains(&name.as_str()) && now.get(*name) != then.get(*name))
+            .map(|name| {
+                let value = |fields: &Map<String, Value>| match fields.get(name) {
+                    Some(value) if !value.is_null() => value.to_string(),
+                    _ => "none".to_owned(),
+                };
+                let (then, now) = (value(&then), value(&now));
+                format!("{} was {then} and is {now} now", name.replace('_', " "))
+            })
+            .collect();
         (!words.is_empty()).then(|| words.join(", "))
+    }
+
+    /// All that is compared, by name; files by their role.
+    fn fields(&self) -> Map<String, Value> {
+        let Ok(Value::Object(mut fields)) = serde_json::to_value(self) else {
+            unreachable!("an identity is a JSON object");
+        };
+        fields.remove("source_state");
+        if let Some(Value::Object(files)) = fields.remove("files") {
+            fields.extend(files);
+        }
+        fields
     }
 }

@@ -41,8 +41,7 @@ impl Spool {
     /// writes them, [`ReportError::Create`].
     pub fn begin(destination: &Path, identity: &ScanIdentity) -> Result<Self, ReportError> {
         let spool = Self::open(destination)?;
-        let has_identity = spool.about.exists();
-        if has_identity && spool.n_bytes > 0 {
+        if spool.n_bytes > 0 {
             return Err(ReportError::Unfinished {
                 partial: spool.name(),
                 n_bytes: spool.n_bytes,
@@ -65,6 +64,13 @@ impl Spool {
     ) -> Result<Self, ReportError> {
         let mut spool = Self::open(destination)?;
         let Some(earlier) = read_json::<ScanIdentity>(&spool.about)? else {
+            if spool.n_bytes > 0 {
+                let difference = format!("{} does not say what it is of", spool.about.display());
+                return Err(ReportError::OtherScan {
+                    partial: spool.name(),
+                    difference,
+                });
+            }
             return spool.begun(identity);
         };
         if let Some(difference) = identity.difference(&earlier) {
@@ -75,6 +81,26 @@ impl Spool {
         }
         spool.check_rows(&mut is_next)?;
         Ok(spool)
+    }
+
+    /// Whether the rows of a scan with this identity already have their final name, and only its end was
+    /// cut off.
+    ///
+    /// # Errors
+    /// [`ReportError::Read`].
+    pub fn is_published(destination: &Path, identity: &ScanIdentity) -> Result<bool, ReportError> {
+        let target = fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
+        let earlier: Option<ScanIdentity> = read_json(&beside(&target, ".part.json"))?;
+        let is_same = earlier.is_some_and(|earlier| identity.difference(&earlier).is_none());
+        Ok(is_same && target.is_file() && !beside(&target, ".part").exists())
+    }
+
+    /// Removes what is left beside the results of a finished scan.
+    pub fn clear(destination: &Path) {
+        let target = fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
+        for ending in [".part", ".part.json"] {
+            let _ = fs::remove_file(beside(&target, ending));
+        }
     }
 
     fn open(destination: &Path) -> Result<Self, ReportError> {

@@ -1,12 +1,14 @@
 use super::super::{read_rows, samples};
 use super::*;
+use std::collections::BTreeMap;
+
 use crate::domain::Shard;
 
 fn identity() -> ScanIdentity {
     ScanIdentity {
         touchstone: "0.1.0".into(),
         stamp: (*samples::scan()[0].stamp).clone(),
-        judge: None,
+        files: BTreeMap::new(),
         review_at: 0.35,
         flag_at: 0.9,
         stages: "all".into(),
@@ -95,7 +97,7 @@ fn unfinished_rows_are_neither_lost_nor_mixed_with_others() {
     other.shard = Some(Shard::new(1, 2).expect("a shard"));
     let error = Spool::resume(&destination, &other, in_order()).expect_err("another scan");
     let message = error.to_string();
-    for words in ["registry revision was 12 and is 13 now", "shard was null and is \"1/2\" now"] {
+    for words in ["registry revision was 12 and is 13 now", "shard was none and is \"1/2\" now"] {
         assert!(message.contains(words), "{message}");
     }
     let changed = |_: &ScannedPhoto| Err("photo \"x\"".to_owned());
