@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{ConfigError, Settings, SettingsDraft};
-use crate::domain::{AssetKind, Keep};
+use crate::domain::{AssetKind, Keep, Shard};
 use crate::report::ReportFormat;
 
 /// Finds registered logos, products and pictures in the photos of listings.

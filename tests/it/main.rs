@@ -6,3 +6,4 @@ mod http;
 mod layers;
 mod parity;
 mod quality;
+mod scan;

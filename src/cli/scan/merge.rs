@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::domain::{ScannedPhoto, Shard};
 use crate::engine::Engine;
 use crate::engine::manifest::PhotoFinder;
-use crate::report::{ReportFormat, ScanIdentity, SummaryFile, read_rows};
+use crate::report::{Output, ReportFormat, ScanIdentity, SummaryFile, read_rows};
 
 pub(super) fn run(settings: Settings, command: MergeCommand) -> anyhow::Result<Outcome> {
     let destination = Destination::new(&command.out, command.format)?;
@@ -44,7 +44,9 @@ pub(super) fn run(settings: Settings, command: MergeCommand) -> anyhow::Result<O
         eprintln!("{n_left_out} photos stand twice in the source; each is given once");
     }
     let names: Vec<_> = parts.by_shard.values().map(|part| display(&part.path)).collect();
-    SummaryFile::new(parts.identity, &summary, &names).write(&command.out)?;
+    if !Output::is_stream(&command.out) {
+        SummaryFile::new(parts.identity, &summary, &names).write(&command.out)?;
+    }
     print_summary(&summary)?;
     Ok(outcome_of(&summary))
 }
