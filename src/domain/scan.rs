@@ -65,7 +65,9 @@ pub struct ScanStamp {
 }
 
 /// How a verdict was come by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
     /// The photo went through all stages.
@@ -207,7 +209,9 @@ mod tests {
 
     #[test]
     fn every_listing_is_in_exactly_one_shard_of_about_equal_size() {
-        let shards: Vec<_> = (1..=4).map(|i| Shard::new(i, 4).expect("a shard")).collect();
+        let shards: Vec<_> = (1..=4)
+            .map(|i| Shard::new(i, 4).expect("a shard"))
+            .collect();
         let mut sizes = [0; 4];
         for idx in 0..4000 {
             let id = format!("L-{idx}");

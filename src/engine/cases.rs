@@ -146,7 +146,12 @@ impl Engine {
         Ok(Looked {
             photo: NewPhoto {
                 file: (subject.keeping.keep == Keep::Photos).then(|| subject.bytes.to_vec()),
-                ..self.new_photo(FileDigest::of(subject.bytes), &photo, &description, revision)?
+                ..self.new_photo(
+                    FileDigest::of(subject.bytes),
+                    &photo,
+                    &description,
+                    revision,
+                )?
             },
             judgement,
             timings_ms,

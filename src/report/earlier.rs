@@ -80,7 +80,9 @@ impl EarlierRows {
     /// A row of the photo; `None` when there is none with a verdict.
     pub fn row(&self, photo: &FileDigest) -> Option<ScannedPhoto> {
         let beginning = beginning(photo);
-        let idx = self.places.binary_search_by_key(&beginning, |place| place.0);
+        let idx = self
+            .places
+            .binary_search_by_key(&beginning, |place| place.0);
         let (_, place) = self.places[idx.ok()?];
         let line = self.line_at(place).ok()?;
         let row = read_record(&line).ok()?;
@@ -115,12 +117,18 @@ mod tests {
         for (idx, scanned) in scan.iter_mut().enumerate() {
             scanned.sha256 = Some(FileDigest::of(&[idx as u8]).to_hex());
         }
-        let lines: Vec<_> = scan.iter().map(|s| PhotoRecord::new(s).to_line() + "\n").collect();
+        let lines: Vec<_> = scan
+            .iter()
+            .map(|s| PhotoRecord::new(s).to_line() + "\n")
+            .collect();
         std::fs::write(&path, lines.concat()).expect("a file");
         let earlier = EarlierRows::open(&path).expect("readable").expect("rows");
         for (idx, scanned) in scan.iter().enumerate() {
             let row = earlier.row(&FileDigest::of(&[idx as u8]));
-            assert_eq!(row.map(|r| r.key()), scanned.outcome.is_ok().then(|| scanned.key()));
+            assert_eq!(
+                row.map(|r| r.key()),
+                scanned.outcome.is_ok().then(|| scanned.key())
+            );
         }
         assert!(earlier.row(&FileDigest::of(b"another")).is_none());
         std::fs::write(&path, lines.concat() + "{}\n").expect("a file");

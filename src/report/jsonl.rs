@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::{Output, ReportError, ScanWriter, Summary};
 use crate::domain::{
-    Finding, Listing, PhotoMark, PhotoVerdict, ScanStamp, ScannedPhoto, Seller, StageTimings, Verdict,
-    Work,
+    Finding, Listing, PhotoMark, PhotoVerdict, ScanStamp, ScannedPhoto, Seller, StageTimings,
+    Verdict, Work,
 };
 
 /// What is written of one photo. Every field is always there, in this order; what does not apply is
@@ -136,9 +136,9 @@ pub fn read_record(line: &[u8]) -> Result<ScannedPhoto, String> {
         (None, _, _, Some(error)) => Err(error),
         _ => return Err("neither a whole verdict nor an error".to_owned()),
     };
-    let mark = read.mark.map(|text| {
-        PhotoMark::from_hex(&text).ok_or_else(|| format!("the mark {text:?} is none"))
-    });
+    let mark = read
+        .mark
+        .map(|text| PhotoMark::from_hex(&text).ok_or_else(|| format!("the mark {text:?} is none")));
     Ok(ScannedPhoto {
         listing: Arc::new(Listing {
             listing_id: read.listing_id,

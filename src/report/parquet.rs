@@ -143,7 +143,10 @@ impl<'a> Row<'a> {
         let seller = listing.seller.as_ref();
         let judged = scanned.outcome.as_ref().ok();
         let fields = LISTING_COLUMNS.iter().filter_map(|name| {
-            Some(((*name).to_owned(), Value::String(listing_field(listing, name)?)))
+            Some((
+                (*name).to_owned(),
+                Value::String(listing_field(listing, name)?),
+            ))
         });
         let mut document = serde_json::Map::new();
         if let Some(seller) = seller {
@@ -265,7 +268,9 @@ impl ScanWriter for ParquetReport {
         self.write_waiting()?;
         let destination = self.destination;
         let output = self.writer.into_inner();
-        output.map_err(|cause| failed(&destination, cause))?.finish()
+        output
+            .map_err(|cause| failed(&destination, cause))?
+            .finish()
     }
 }
 
@@ -333,17 +338,24 @@ mod tests {
             assert_eq!(column("verdict").is_null(row), scanned.outcome.is_err());
             assert_eq!(column("error").is_null(row), scanned.outcome.is_ok());
         }
-        assert_eq!(column("photo_width").as_primitive::<Int32Type>().value(0), 1024);
+        assert_eq!(
+            column("photo_width").as_primitive::<Int32Type>().value(0),
+            1024
+        );
         assert_eq!(text("price", 0), "11.9");
         let listing: Value = serde_json::from_str(&text("listing", 0)).expect("JSON");
         assert_eq!(listing["warehouse"]["row"], 7);
         assert_eq!(listing["seller"]["since"], 2019);
         let findings = column("findings").as_list::<i32>();
-        let sizes: Vec<_> = (0..scan.len()).map(|row| findings.value_length(row)).collect();
+        let sizes: Vec<_> = (0..scan.len())
+            .map(|row| findings.value_length(row))
+            .collect();
         assert_eq!(sizes, [2, 1, 1, 0, 0]);
         let of_first = findings.value(0);
         let probabilities = of_first.as_struct().column_by_name("probability");
-        let probabilities = probabilities.expect("a column").as_primitive::<Float64Type>();
+        let probabilities = probabilities
+            .expect("a column")
+            .as_primitive::<Float64Type>();
         assert_eq!(probabilities.value(0), 0.9724);
     }
 
@@ -351,10 +363,21 @@ mod tests {
     fn many_rows_and_none_make_a_file_too() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("out.parquet");
-        let scan: Vec<_> = samples::scan().into_iter().cycle().take(2 * BATCH_ROWS + 7).collect();
-        let n_rows: usize = written(&scan, &path).iter().map(RecordBatch::num_rows).sum();
+        let scan: Vec<_> = samples::scan()
+            .into_iter()
+            .cycle()
+            .take(2 * BATCH_ROWS + 7)
+            .collect();
+        let n_rows: usize = written(&scan, &path)
+            .iter()
+            .map(RecordBatch::num_rows)
+            .sum();
         assert_eq!(n_rows, scan.len());
-        assert!(written(&[], &path).iter().all(|batch| batch.num_rows() == 0));
+        assert!(
+            written(&[], &path)
+                .iter()
+                .all(|batch| batch.num_rows() == 0)
+        );
     }
 
     #[cfg(target_os = "linux")]

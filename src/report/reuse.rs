@@ -113,11 +113,18 @@ impl Reuse {
         let middle = last_rows.len() / 2;
         let (_, &mut median, _) = last_rows.select_nth_unstable(middle);
         let before = self.photos.len();
-        self.photos.retain(|_, seen| seen.n_rows > 1 || seen.last_row >= median);
+        self.photos
+            .retain(|_, seen| seen.n_rows > 1 || seen.last_row >= median);
         // Nearly all come again: the rarest half goes.
         if self.photos.len() > MAX_PHOTOS * 3 / 4 {
-            let least = self.photos.values().map(|seen| seen.n_rows).min().unwrap_or(0);
-            self.photos.retain(|_, seen| seen.n_rows > least || seen.last_row >= median);
+            let least = self
+                .photos
+                .values()
+                .map(|seen| seen.n_rows)
+                .min()
+                .unwrap_or(0);
+            self.photos
+                .retain(|_, seen| seen.n_rows > least || seen.last_row >= median);
         }
         self.n_forgotten += (before - self.photos.len()) as u64;
     }
@@ -291,6 +298,10 @@ mod tests {
         reuse.forget();
         assert_eq!(reuse.photos.len(), 501);
         assert_eq!(reuse.n_forgotten(), 499);
-        assert!(reuse.photos.contains_key(&FileDigest::of(&5_u64.to_le_bytes())));
+        assert!(
+            reuse
+                .photos
+                .contains_key(&FileDigest::of(&5_u64.to_le_bytes()))
+        );
     }
 }

@@ -91,7 +91,11 @@ impl Summary {
         self.n_failed += 1;
         let clipped: String = reason.chars().take(MAX_REASON_CHARS).collect();
         let is_full = self.failures.len() >= MAX_REASONS && !self.failures.contains_key(&clipped);
-        let counted_as = if is_full { OTHER_REASONS.to_owned() } else { clipped };
+        let counted_as = if is_full {
+            OTHER_REASONS.to_owned()
+        } else {
+            clipped
+        };
         *self.failures.entry(counted_as).or_default() += 1;
     }
 
@@ -152,7 +156,11 @@ impl Summary {
 
     /// Hours of one core for a million photos like these; `None` of none.
     pub fn core_hours_per_million(&self) -> Option<f64> {
-        let seconds: f64 = self.stage_costs().iter().map(|cost| cost.core_seconds).sum();
+        let seconds: f64 = self
+            .stage_costs()
+            .iter()
+            .map(|cost| cost.core_seconds)
+            .sum();
         (self.n_photos > 0).then(|| seconds / self.n_photos as f64 * 1e6 / 3600.0)
     }
 
@@ -207,13 +215,19 @@ mod tests {
         assert_eq!((summary.n_findings, summary.n_authorised), (3, 1));
         assert_eq!(summary.by_kind.values().sum::<u64>(), summary.n_findings);
         assert_eq!(summary.top_brands(1), [("Oatly", 2)]);
-        assert_eq!((summary.n_computed, summary.n_cached, summary.n_earlier), (5, 0, 0));
+        assert_eq!(
+            (summary.n_computed, summary.n_cached, summary.n_earlier),
+            (5, 0, 0)
+        );
         assert_eq!(summary.failures.values().sum::<u64>(), summary.n_failed);
         let costs = summary.stage_costs();
         assert!((costs.iter().map(|cost| cost.share).sum::<f64>() - 1.0).abs() < 1e-9);
         let per_photo_ms = (4.0 * samples::TIMINGS.total() + 5.0 * 0.5) / 5.0;
         let hours = summary.core_hours_per_million().expect("photos");
-        assert!((hours - per_photo_ms * 1e3 / 3600.0).abs() < 1e-9, "{hours}");
+        assert!(
+            (hours - per_photo_ms * 1e3 / 3600.0).abs() < 1e-9,
+            "{hours}"
+        );
         let mean = summary.mean_ms().expect("photos with a verdict");
         assert!((mean.total() - samples::TIMINGS.total()).abs() < 1e-9);
     }

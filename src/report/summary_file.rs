@@ -48,7 +48,11 @@ impl SummaryFile {
                 (cost.stage.to_owned(), figures)
             })
             .collect();
-        let by_kind: BTreeMap<_, _> = summary.by_kind.iter().map(|(k, n)| (k.as_str(), n)).collect();
+        let by_kind: BTreeMap<_, _> = summary
+            .by_kind
+            .iter()
+            .map(|(k, n)| (k.as_str(), n))
+            .collect();
         let rest = json!({
             "n_flagged": summary.n_flagged,
             "n_review": summary.n_review,
@@ -107,7 +111,9 @@ impl SummaryFile {
 /// Most memory that this process has had, as Linux counts it.
 fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
@@ -135,11 +141,19 @@ mod tests {
         };
         let file = SummaryFile::new(scan, &samples::summary(), &[]);
         file.write(&destination).expect("written");
-        let read = SummaryFile::read(&destination).expect("there").expect("a summary");
+        let read = SummaryFile::read(&destination)
+            .expect("there")
+            .expect("a summary");
         assert_eq!((&read.scan, read.n_photos), (&file.scan, file.n_photos));
         let n = |name: &str| read.rest[name].as_u64().expect("a count");
-        assert_eq!(n("n_flagged") + n("n_review") + n("n_clear") + read.n_failed, read.n_photos);
-        assert_eq!(n("n_computed") + n("n_cached") + n("n_earlier"), read.n_photos);
+        assert_eq!(
+            n("n_flagged") + n("n_review") + n("n_clear") + read.n_failed,
+            read.n_photos
+        );
+        assert_eq!(
+            n("n_computed") + n("n_cached") + n("n_earlier"),
+            read.n_photos
+        );
         if cfg!(target_os = "linux") {
             assert!(n("peak_memory_bytes") > 1 << 20);
         }

@@ -233,11 +233,19 @@ fn work_rows(text: &mut String, summary: &Summary, width: usize) {
         let n_resumed = counted(summary.n_resumed, "photo was", "photos were");
         let _ = writeln!(text, "{n_resumed} done before the scan went on");
     }
-    let mut failures: Vec<_> = summary.failures.iter().map(|(r, &n)| (r.as_str(), n)).collect();
+    let mut failures: Vec<_> = summary
+        .failures
+        .iter()
+        .map(|(r, &n)| (r.as_str(), n))
+        .collect();
     failures.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
     failures.truncate(MAX_REASONS);
     if !failures.is_empty() {
-        let _ = writeln!(text, "{} because", counted(summary.n_failed, "failure", "failures"));
+        let _ = writeln!(
+            text,
+            "{} because",
+            counted(summary.n_failed, "failure", "failures")
+        );
         count_rows(text, &failures, summary.n_failed, width);
     }
 }

@@ -34,7 +34,10 @@ impl Program {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran(self.command(arguments).output().expect("the program starts"))
+        Ran(self
+            .command(arguments)
+            .output()
+            .expect("the program starts"))
     }
 
     /// Runs, and expects exit 0.

@@ -145,9 +145,9 @@ fn only_one_layer_names_each_engine() {
             let text = fs::read_to_string(path).expect("readable");
             // A test may build an error of any layer.
             let text = text.split("#[cfg(test)]").next().expect("a first part");
-            let is_used = text.lines().any(|line| {
-                !line.trim_start().starts_with("//") && names(line, library)
-            });
+            let is_used = text
+                .lines()
+                .any(|line| !line.trim_start().starts_with("//") && names(line, library));
             if is_used {
                 let module = module_of(path, &src);
                 assert!(

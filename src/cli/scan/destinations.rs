@@ -60,7 +60,8 @@ impl Destinations {
 
     /// Whether that file holds the rows themselves.
     pub(super) fn main_is_rows(&self) -> bool {
-        self.main().is_some_and(|main| main.format == ReportFormat::Jsonl)
+        self.main()
+            .is_some_and(|main| main.format == ReportFormat::Jsonl)
     }
 
     pub(super) fn are_there(&self) -> bool {

@@ -43,7 +43,11 @@ pub(super) fn run(settings: Settings, command: MergeCommand) -> anyhow::Result<O
     if n_left_out > 0 {
         eprintln!("{n_left_out} photos stand twice in the source; each is given once");
     }
-    let names: Vec<_> = parts.by_shard.values().map(|part| display(&part.path)).collect();
+    let names: Vec<_> = parts
+        .by_shard
+        .values()
+        .map(|part| display(&part.path))
+        .collect();
     if !Output::is_stream(&command.out) {
         SummaryFile::new(parts.identity, &summary, &names).write(&command.out)?;
     }
@@ -74,16 +78,21 @@ impl Parts {
             let name = display(path);
             let summary = SummaryFile::read(path)?.with_context(|| {
                 let summary = SummaryFile::path_of(path);
-                format!("{name} is not finished, or {} is not beside it", summary.display())
+                format!(
+                    "{name} is not finished, or {} is not beside it",
+                    summary.display()
+                )
             })?;
-            let shard = summary.scan.shard.with_context(|| {
-                format!("{name} is no shard: it was scanned without --shard")
-            })?;
+            let shard = summary
+                .scan
+                .shard
+                .with_context(|| format!("{name} is no shard: it was scanned without --shard"))?;
             if let Some((identity, first)) = &first {
-                if let Some(difference) =
-                    summary.scan.difference_but_for(identity, &["shard"])
-                {
-                    bail!("{name} is of another scan than {}: {difference}", first.display());
+                if let Some(difference) = summary.scan.difference_but_for(identity, &["shard"]) {
+                    bail!(
+                        "{name} is of another scan than {}: {difference}",
+                        first.display()
+                    );
                 }
                 let n_shards = identity.shard.map_or(0, |shard| shard.n_shards());
                 ensure!(
@@ -101,7 +110,10 @@ impl Parts {
                 n_photos: summary.n_photos,
             };
             if let Some(other) = by_shard.insert(shard, part) {
-                bail!("shard {shard} is given twice: {} and {name}", other.path.display());
+                bail!(
+                    "shard {shard} is given twice: {} and {name}",
+                    other.path.display()
+                );
             }
         }
         let (identity, _) = first.context("no parts are given")?;
@@ -110,7 +122,11 @@ impl Parts {
             .filter(|number| !by_shard.keys().any(|shard| shard.number() == *number))
             .map(|number| format!("{number}/{n_shards}"))
             .collect();
-        ensure!(missing.is_empty(), "shards are missing: {}", missing.join(", "));
+        ensure!(
+            missing.is_empty(),
+            "shards are missing: {}",
+            missing.join(", ")
+        );
         Ok(Self {
             by_shard,
             identity: ScanIdentity {

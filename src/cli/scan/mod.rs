@@ -135,11 +135,11 @@ impl Scan<'_> {
         };
         let rows_at = main.or_else(|| lent.as_ref().map(|folder| folder.path().join("rows")));
         let mut spool = match &rows_at {
-            Some(rows_at) if self.arguments.resume => Some(Spool::resume(
-                rows_at,
-                &self.identity,
-                |row| is_next(&mut units, row),
-            )?),
+            Some(rows_at) if self.arguments.resume => {
+                Some(Spool::resume(rows_at, &self.identity, |row| {
+                    is_next(&mut units, row)
+                })?)
+            }
             Some(rows_at) => Some(Spool::begin(rows_at, &self.identity)?),
             None => None,
         };
@@ -170,7 +170,10 @@ impl Scan<'_> {
                 spool.sync()?;
                 let (rows, documents) = (spool.path().to_owned(), self.documents()?);
                 summarised(&rows, documents, started.elapsed(), n_resumed).with_context(|| {
-                    format!("all rows are in {}: run again with --resume", rows.display())
+                    format!(
+                        "all rows are in {}: run again with --resume",
+                        rows.display()
+                    )
                 })?
             }
             None => {
@@ -197,7 +200,9 @@ impl Scan<'_> {
         };
         let options = ScanOptions {
             cache_bytes: self.arguments.cache_mib << 20,
-            earlier: earlier.as_ref().map(|earlier| earlier as &dyn EarlierAnswers),
+            earlier: earlier
+                .as_ref()
+                .map(|earlier| earlier as &dyn EarlierAnswers),
             keep_days: self.arguments.keep_days,
         };
         self.engine.scan(units, &options, take)

@@ -26,7 +26,10 @@ pub(super) enum ArchiveKind {
 
 /// The kind that the ending of `path` stands for.
 pub(super) fn kind_of(path: &Path) -> Option<ArchiveKind> {
-    let stem_is_tar = || path.file_stem().is_some_and(|s| has_ending(Path::new(s), &["tar"]));
+    let stem_is_tar = || {
+        path.file_stem()
+            .is_some_and(|s| has_ending(Path::new(s), &["tar"]))
+    };
     if has_ending(path, &["tar"]) {
         Some(ArchiveKind::Tar)
     } else if has_ending(path, &["tgz"]) || (has_ending(path, &["gz"]) && stem_is_tar()) {
@@ -65,7 +68,8 @@ pub(super) fn read_archive(path: &Path, kind: ArchiveKind) -> Result<Listings, M
         // Several compressed files one after the other are one archive too.
         ArchiveKind::TarGz => Box::new(tar_members(path, flate2::read::MultiGzDecoder::new(file))),
         ArchiveKind::Zip => {
-            let archive = zip::ZipArchive::new(file).map_err(|e| unreadable(io::Error::other(e)))?;
+            let archive =
+                zip::ZipArchive::new(file).map_err(|e| unreadable(io::Error::other(e)))?;
             Box::new(zip_members(archive))
         }
     };
@@ -89,7 +93,11 @@ fn is_fields(name: &str) -> bool {
     has_ending(Path::new(name), &["json"])
 }
 
-fn read_member(name: &str, size: u64, reader: &mut impl Read) -> io::Result<Result<Vec<u8>, String>> {
+fn read_member(
+    name: &str,
+    size: u64,
+    reader: &mut impl Read,
+) -> io::Result<Result<Vec<u8>, String>> {
     let limit = if is_fields(name) {
         MAX_FIELDS_BYTES
     } else {
@@ -102,7 +110,9 @@ fn read_member(name: &str, size: u64, reader: &mut impl Read) -> io::Result<Resu
     // A size in a header is only said.
     reader.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Ok(Err(format!("more than {limit} bytes, but no more are read")));
+        return Ok(Err(format!(
+            "more than {limit} bytes, but no more are read"
+        )));
     }
     Ok(Ok(bytes))
 }
@@ -191,7 +201,9 @@ fn zip_members<R: Read + io::Seek + Send>(
 /// The name up to the first dot of its last part.
 fn key_of(name: &str) -> &str {
     let file_from = name.rfind('/').map_or(0, |slash| slash + 1);
-    let end = name[file_from..].find('.').map_or(name.len(), |dot| file_from + dot);
+    let end = name[file_from..]
+        .find('.')
+        .map_or(name.len(), |dot| file_from + dot);
     &name[..end]
 }
 
@@ -254,16 +266,17 @@ impl<'a> Group<'a> {
             return;
         }
         let place = match member.bytes {
-            Ok(bytes) if self.n_bytes + bytes.len() > MAX_LISTING_BYTES => PhotoPlace::Nowhere(format!(
-                "the listing's photos have more than {MAX_LISTING_BYTES} bytes together"
-            )),
+            Ok(bytes) if self.n_bytes + bytes.len() > MAX_LISTING_BYTES => PhotoPlace::Nowhere(
+                format!("the listing's photos have more than {MAX_LISTING_BYTES} bytes together"),
+            ),
             Ok(bytes) => {
                 self.n_bytes += bytes.len();
                 PhotoPlace::Held(bytes)
             }
             Err(reason) => PhotoPlace::Nowhere(reason),
         };
-        self.photos.push((format!("{}/{}", self.archive, member.name), place));
+        self.photos
+            .push((format!("{}/{}", self.archive, member.name), place));
     }
 
     fn into_listing(self) -> Result<(Listing, Vec<PhotoPlace>), ManifestError> {
@@ -297,7 +310,10 @@ mod tests {
 
     const MEMBERS: [(&str, &[u8]); 7] = [
         ("a/001.front.jpg", b"one"),
-        ("a/001.json", br#"{"listing_id":7,"seller":{"id":3},"colour":"red"}"#),
+        (
+            "a/001.json",
+            br#"{"listing_id":7,"seller":{"id":3},"colour":"red"}"#,
+        ),
         ("a/001.back.jpg", b"two"),
         ("a/002.png", b"three"),
         ("a/003.json", b"{oops}"),
@@ -311,7 +327,9 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_size(bytes.len() as u64);
             header.set_mode(0o644);
-            builder.append_data(&mut header, name, *bytes).expect("memory");
+            builder
+                .append_data(&mut header, name, *bytes)
+                .expect("memory");
         }
         builder.into_inner().expect("memory")
     }
@@ -353,7 +371,10 @@ mod tests {
             zip.write_all(bytes).expect("memory");
         }
         // By name, `back` comes before `front`.
-        check(&read("x.zip", &zip.finish().expect("memory").into_inner()), b"two");
+        check(
+            &read("x.zip", &zip.finish().expect("memory").into_inner()),
+            b"two",
+        );
     }
 
     #[test]

@@ -129,13 +129,18 @@ mod tests {
         for (name, bytes) in [("d/1.jpg", b"first" as &[u8]), ("d/2.jpg", b"second")] {
             let mut header = tar::Header::new_gnu();
             header.set_size(bytes.len() as u64);
-            builder.append_data(&mut header, name, bytes).expect("a file");
+            builder
+                .append_data(&mut header, name, bytes)
+                .expect("a file");
         }
         builder.finish().expect("a file");
         let tar = PhotoFinder::new(&at("x.tar"));
         let photo = format!("{}/d/2.jpg", at("x.tar").display());
         assert_eq!(tar.bytes(&photo).as_deref(), Some(b"second" as &[u8]));
-        assert_eq!(tar.bytes(&format!("{}/d/3.jpg", at("x.tar").display())), None);
+        assert_eq!(
+            tar.bytes(&format!("{}/d/3.jpg", at("x.tar").display())),
+            None
+        );
         for source in [folder.path().to_owned(), at("l.jsonl")] {
             let finder = PhotoFinder::new(&source);
             assert_eq!(finder.bytes("a.jpg").as_deref(), Some(b"file" as &[u8]));

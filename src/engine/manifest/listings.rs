@@ -288,10 +288,15 @@ mod tests {
         let ids = photos
             .iter()
             .map(|listing| &listing.as_ref().expect("good").0.listing_id);
-        let ids: Vec<_> = ids.map(|id| Path::new(id).file_name().expect("a name")).collect();
+        let ids: Vec<_> = ids
+            .map(|id| Path::new(id).file_name().expect("a name"))
+            .collect();
         assert_eq!(ids, ["a.png", "b.jpg"]);
         let message = all("x*").err().expect("none fits").to_string();
-        assert!(message.contains("x*") && message.contains("no file fits"), "{message}");
+        assert!(
+            message.contains("x*") && message.contains("no file fits"),
+            "{message}"
+        );
         assert!(all("*").expect("three").any(|listing| listing.is_err()));
     }
 }

@@ -46,13 +46,20 @@ impl Standing {
         if earlier.registry_revision == now.registry_revision {
             return Ok(Self::Same);
         }
-        let changed = engine.store().assets_changed_since(earlier.registry_revision)?;
+        let changed = engine
+            .store()
+            .assets_changed_since(earlier.registry_revision)?;
         Ok(Self::Changed(changed.into_iter().collect()))
     }
 
     /// Whether a look at the photo now would give the same. Where the registry has changed, that is known
     /// only of photos that a description is kept of: when nothing that changed comes near, the answer holds.
-    pub(super) fn holds(&self, engine: &Engine, photo: &FileDigest, answer: &EarlierAnswer) -> bool {
+    pub(super) fn holds(
+        &self,
+        engine: &Engine,
+        photo: &FileDigest,
+        answer: &EarlierAnswer,
+    ) -> bool {
         match self {
             Self::Same => true,
             Self::Other => false,

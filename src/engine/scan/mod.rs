@@ -18,7 +18,7 @@ use self::held::{HeldBytes, Permit};
 use self::photo::Looker;
 use super::manifest::{Listings, PhotoPlace};
 use super::{Engine, EngineError};
-use crate::domain::{Listing, ScannedPhoto, ScanStamp, Shard};
+use crate::domain::{Listing, ScanStamp, ScannedPhoto, Shard};
 
 pub use earlier::{EarlierAnswer, EarlierAnswers};
 
@@ -85,11 +85,14 @@ pub fn scan_units(
         .filter(move |(listing, _)| shard.is_none_or(|shard| shard.holds(&listing.listing_id)))
         .flat_map(|(listing, places)| {
             let listing = Arc::new(listing);
-            places.into_iter().enumerate().map(move |(idx, place)| ScanUnit {
-                photo: listing.photos[idx].clone(),
-                listing: Arc::clone(&listing),
-                place,
-            })
+            places
+                .into_iter()
+                .enumerate()
+                .map(move |(idx, place)| ScanUnit {
+                    photo: listing.photos[idx].clone(),
+                    listing: Arc::clone(&listing),
+                    place,
+                })
         })
 }
 
@@ -208,7 +211,9 @@ fn take_all<E>(
     take: &mut impl FnMut(ScannedPhoto) -> Result<(), E>,
 ) -> Result<(), E> {
     while let Ok(answer) = answers.recv() {
-        let scanned = answer.recv().expect("every job is answered until the scan is over");
+        let scanned = answer
+            .recv()
+            .expect("every job is answered until the scan is over");
         take(scanned)?;
     }
     Ok(())
@@ -231,14 +236,19 @@ mod tests {
                     source_name: "l.csv line 5".into(),
                     reason: "no photos".into(),
                 }),
-                _ => Ok((listing(id), vec![PhotoPlace::Held(vec![1]), PhotoPlace::Held(vec![2])])),
+                _ => Ok((
+                    listing(id),
+                    vec![PhotoPlace::Held(vec![1]), PhotoPlace::Held(vec![2])],
+                )),
             }))
         };
         let all: Vec<_> = scan_units(listings(), None).collect();
         assert_eq!(all.len(), 17);
         assert_eq!(all[8].place, PhotoPlace::Nowhere("no photos".into()));
         let shards = (1..=3).map(|number| Shard::new(number, 3).expect("a shard"));
-        let mut parts: Vec<_> = shards.flat_map(|s| scan_units(listings(), Some(s))).collect();
+        let mut parts: Vec<_> = shards
+            .flat_map(|s| scan_units(listings(), Some(s)))
+            .collect();
         assert_eq!(parts.len(), all.len());
         parts.retain(|unit| !all.contains(unit));
         assert!(parts.is_empty());

@@ -24,7 +24,11 @@ pub(super) enum Pages {
 }
 
 /// What stands in an address as it is.
-const ADDRESS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ADDRESS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 impl Pages {
     pub(super) fn beside(destination: &Path) -> Self {

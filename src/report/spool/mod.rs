@@ -222,7 +222,10 @@ impl Spool {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn sync(&mut self) -> Result<(), ReportError> {
-        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        let synced = self
+            .file
+            .flush()
+            .and_then(|()| self.file.get_ref().sync_all());
         synced.map_err(|e| self.failed(e))
     }
 

@@ -44,7 +44,10 @@ fn a_scan_that_is_cut_off_anywhere_goes_on_without_a_lost_or_doubled_row() {
     let partial = spool.path().to_owned();
     drop(spool);
     let whole = fs::read(&partial).expect("there");
-    for n in (0..=whole.len()).step_by(97).chain([whole.len() - 1, whole.len()]) {
+    for n in (0..=whole.len())
+        .step_by(97)
+        .chain([whole.len() - 1, whole.len()])
+    {
         fs::write(&partial, &whole[..n]).expect("writable");
         let mut spool = Spool::resume(&destination, &identity(), in_order()).expect("a part");
         let n_kept = spool.n_rows() as usize;
@@ -97,7 +100,10 @@ fn unfinished_rows_are_neither_lost_nor_mixed_with_others() {
     other.shard = Some(Shard::new(1, 2).expect("a shard"));
     let error = Spool::resume(&destination, &other, in_order()).expect_err("another scan");
     let message = error.to_string();
-    for words in ["registry revision was 12 and is 13 now", "shard was none and is \"1/2\" now"] {
+    for words in [
+        "registry revision was 12 and is 13 now",
+        "shard was none and is \"1/2\" now",
+    ] {
         assert!(message.contains(words), "{message}");
     }
     let changed = |_: &ScannedPhoto| Err("photo \"x\"".to_owned());

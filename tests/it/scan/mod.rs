@@ -28,7 +28,9 @@ impl Scene {
         fs::create_dir(program.path("photos")).expect("a folder");
         let scene = Self { program };
         let registered = [PACK, "--brand", "Oatly", "--kind", "packaging"];
-        scene.program.done(&[&["register"][..], &registered].concat());
+        scene
+            .program
+            .done(&[&["register"][..], &registered].concat());
         scene
     }
 

@@ -13,7 +13,9 @@ fn a_scan_killed_at_any_moment_loses_and_doubles_nothing() {
     let manifest = scene.manifest(60);
     let whole = scene.path("whole.jsonl");
     let started = Instant::now();
-    scene.program.done(&Scene::arguments(&manifest, &whole, &[]));
+    scene
+        .program
+        .done(&Scene::arguments(&manifest, &whole, &[]));
     let undisturbed = started.elapsed();
     let out = scene.path("out.jsonl");
     let csv = scene.path("out.csv");
@@ -22,7 +24,9 @@ fn a_scan_killed_at_any_moment_loses_and_doubles_nothing() {
     let mut random = 20_261_128_u64;
     let mut progress = Vec::new();
     for _ in 0..N_KILLS {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         let share = (random >> 33) as f64 / f64::from(1_u32 << 31);
         let mut child = scene
             .program
@@ -36,17 +40,28 @@ fn a_scan_killed_at_any_moment_loses_and_doubles_nothing() {
         child.wait().expect("it ends");
         let part = fs::read(scene.program.path("out.jsonl.part")).unwrap_or_default();
         progress.push(part.iter().filter(|byte| **byte == b'\n').count());
-        assert!(!scene.program.path("out.csv").exists() || scene.program.path("out.jsonl").exists());
+        assert!(
+            !scene.program.path("out.csv").exists() || scene.program.path("out.jsonl").exists()
+        );
     }
-    assert!(progress.windows(2).all(|pair| pair[0] <= pair[1]), "{progress:?}");
+    assert!(
+        progress.windows(2).all(|pair| pair[0] <= pair[1]),
+        "{progress:?}"
+    );
     let n_rows = scene.rows("whole.jsonl").len();
     assert!(
         progress.iter().any(|&n| n > 0 && n < n_rows),
         "never killed in the middle: {progress:?}"
     );
     scene.program.done(&arguments);
-    assert_eq!(lasting(&scene.rows("out.jsonl")), lasting(&scene.rows("whole.jsonl")));
-    let rows = csv::Reader::from_path(&csv).expect("CSV").into_records().count();
+    assert_eq!(
+        lasting(&scene.rows("out.jsonl")),
+        lasting(&scene.rows("whole.jsonl"))
+    );
+    let rows = csv::Reader::from_path(&csv)
+        .expect("CSV")
+        .into_records()
+        .count();
     assert!(rows >= n_rows);
     for left in ["out.jsonl.part", "out.jsonl.part.json"] {
         assert!(!scene.program.path(left).exists(), "{left}");
@@ -54,10 +69,20 @@ fn a_scan_killed_at_any_moment_loses_and_doubles_nothing() {
     let summary = scene.summary("out.jsonl");
     assert_eq!(summary["n_photos"], n_rows);
     // Done is done.
-    let before = fs::metadata(&out).expect("there").modified().expect("a time");
+    let before = fs::metadata(&out)
+        .expect("there")
+        .modified()
+        .expect("a time");
     let again = scene.program.done(&arguments);
-    assert!(again.stderr().contains("already done"), "{}", again.stderr());
-    let after = fs::metadata(&out).expect("there").modified().expect("a time");
+    assert!(
+        again.stderr().contains("already done"),
+        "{}",
+        again.stderr()
+    );
+    let after = fs::metadata(&out)
+        .expect("there")
+        .modified()
+        .expect("a time");
     assert_eq!(before, after);
 }
 
@@ -70,10 +95,19 @@ fn cut_off(scene: &Scene, manifest: &str, out: &str) -> usize {
         .spawn()
         .expect("the program starts");
     let part = format!("{out}.part");
-    let n_rows = || fs::read(&part).unwrap_or_default().iter().filter(|b| **b == b'\n').count();
+    let n_rows = || {
+        fs::read(&part)
+            .unwrap_or_default()
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+    };
     let started = Instant::now();
     while n_rows() < 3 {
-        assert!(started.elapsed() < Duration::from_secs(120), "nothing is written");
+        assert!(
+            started.elapsed() < Duration::from_secs(120),
+            "nothing is written"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().expect("SIGKILL");
@@ -94,7 +128,10 @@ fn an_unfinished_scan_is_neither_overwritten_nor_mixed_with_another() {
         assert!(ran.stderr().contains(words), "{}", ran.stderr());
     };
     refused(&[], "--resume");
-    refused(&["--resume", "--flag-at", "0.8"], "flag at was 0.9 and is 0.8 now");
+    refused(
+        &["--resume", "--flag-at", "0.8"],
+        "flag at was 0.9 and is 0.8 now",
+    );
     // Another first listing.
     let text = fs::read_to_string(&manifest).expect("the manifest");
     fs::write(&manifest, text.replace("L-0", "L-x")).expect("a file");
@@ -106,7 +143,9 @@ fn an_unfinished_scan_is_neither_overwritten_nor_mixed_with_another() {
     let part = fs::read(scene.program.path("out.jsonl.part")).expect("kept");
     let n_kept = part.iter().filter(|byte| **byte == b'\n').count();
     assert_eq!(n_kept, n_rows);
-    let ran = scene.program.run(&Scene::arguments(&manifest, "-", &["--resume"]));
+    let ran = scene
+        .program
+        .run(&Scene::arguments(&manifest, "-", &["--resume"]));
     assert_eq!(ran.code(), 2);
 }
 
@@ -115,12 +154,16 @@ fn a_full_disk_costs_no_row() {
     let scene = Scene::new();
     let manifest = scene.manifest(40);
     let whole = scene.path("whole.jsonl");
-    scene.program.done(&Scene::arguments(&manifest, &whole, &[]));
+    scene
+        .program
+        .done(&Scene::arguments(&manifest, &whole, &[]));
     let out = scene.path("out.jsonl");
     // Files may not grow beyond a part of the results; who ignores the signal is told by the write.
     let bytes = fs::metadata(&whole).expect("there").len();
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 1024 / 2);
-    let program = scene.program.command(&Scene::arguments(&manifest, &out, &["--resume"]));
+    let program = scene
+        .program
+        .command(&Scene::arguments(&manifest, &out, &["--resume"]));
     let mut limited = Command::new("bash");
     limited
         .args(["-c", &script, "bash"])
@@ -135,9 +178,19 @@ fn a_full_disk_costs_no_row() {
         assert!(message.contains(words), "{message}");
     }
     assert!(!scene.program.path("out.jsonl").exists());
-    scene.program.done(&Scene::arguments(&manifest, &out, &["--resume"]));
-    assert_eq!(lasting(&scene.rows("out.jsonl")), lasting(&scene.rows("whole.jsonl")));
-    assert!(scene.summary("out.jsonl")["n_resumed"].as_u64().expect("a number") > 3);
+    scene
+        .program
+        .done(&Scene::arguments(&manifest, &out, &["--resume"]));
+    assert_eq!(
+        lasting(&scene.rows("out.jsonl")),
+        lasting(&scene.rows("whole.jsonl"))
+    );
+    assert!(
+        scene.summary("out.jsonl")["n_resumed"]
+            .as_u64()
+            .expect("a number")
+            > 3
+    );
 }
 
 #[test]

@@ -20,7 +20,13 @@ fn shards_together_are_the_whole_and_what_is_wrong_with_them_is_told() {
     let text = text + "{broken\n{\"listing_id\":\"gone\",\"photos\":[\"gone.jpg\"]}\n";
     fs::write(&manifest, text).expect("a file");
     let whole = scene.path("whole.jsonl");
-    assert_eq!(scene.program.run(&Scene::arguments(&manifest, &whole, &[])).code(), 1);
+    assert_eq!(
+        scene
+            .program
+            .run(&Scene::arguments(&manifest, &whole, &[]))
+            .code(),
+        1
+    );
     let parts = [1, 2, 3].map(|i| scene.path(&format!("part-{i}.jsonl")));
     let scan = |i: usize| {
         let shard = format!("{i}/3");
@@ -40,15 +46,26 @@ fn shards_together_are_the_whole_and_what_is_wrong_with_them_is_told() {
 
     let merged = scene.path("merged.jsonl");
     let merge = |out: &str, parts: &[&str]| {
-        scene.program.run(&[&["scan", "merge", out][..], parts].concat())
+        scene
+            .program
+            .run(&[&["scan", "merge", out][..], parts].concat())
     };
     let all: Vec<&str> = parts.iter().map(String::as_str).collect();
     let ran = merge(&merged, &all);
     assert_eq!(ran.code(), 1, "{}", ran.stderr());
-    assert_eq!(sorted(scene.rows("merged.jsonl")), sorted(scene.rows("whole.jsonl")));
+    assert_eq!(
+        sorted(scene.rows("merged.jsonl")),
+        sorted(scene.rows("whole.jsonl"))
+    );
     let summary = scene.summary("merged.jsonl");
-    assert_eq!(summary["n_photos"], scene.summary("whole.jsonl")["n_photos"]);
-    assert_eq!((&summary["n_failed"], &summary["scan"]["shard"]), (&2.into(), &Value::Null));
+    assert_eq!(
+        summary["n_photos"],
+        scene.summary("whole.jsonl")["n_photos"]
+    );
+    assert_eq!(
+        (&summary["n_failed"], &summary["scan"]["shard"]),
+        (&2.into(), &Value::Null)
+    );
     for name in ["merged.csv", "merged.parquet", "merged.html"] {
         assert_eq!(merge(&scene.path(name), &all).code(), 1, "{name}");
         assert!(fs::metadata(scene.program.path(name)).expect("there").len() > 500);
@@ -72,13 +89,19 @@ fn shards_together_are_the_whole_and_what_is_wrong_with_them_is_told() {
     refused(&all, "its summary says");
     let of_first = fs::read_to_string(all[0]).expect("there");
     let n_lines = second.lines().count();
-    let foreign: Vec<_> = of_first.lines().take(1).chain(second.lines().skip(1)).collect();
+    let foreign: Vec<_> = of_first
+        .lines()
+        .take(1)
+        .chain(second.lines().skip(1))
+        .collect();
     assert_eq!(foreign.len(), n_lines);
     fs::write(all[1], foreign.join("\n") + "\n").expect("a file");
     refused(&all, "is not in shard 2/3");
     fs::write(all[1], &second).expect("a file");
     // One part made after something was registered.
-    scene.program.done(&["register", COPY, "--brand", "Other", "--kind", "packaging"]);
+    scene
+        .program
+        .done(&["register", COPY, "--brand", "Other", "--kind", "packaging"]);
     assert!(scan(2).code() < 2);
     refused(&all, "registry revision was");
 }
@@ -90,7 +113,9 @@ fn a_photo_that_stands_twice_in_the_source_is_merged_once() {
     let text = fs::read_to_string(&manifest).expect("the manifest");
     fs::write(&manifest, format!("{text}{text}")).expect("a file");
     let part = scene.path("part.jsonl");
-    scene.program.done(&Scene::arguments(&manifest, &part, &["--shard", "1/1"]));
+    scene
+        .program
+        .done(&Scene::arguments(&manifest, &part, &["--shard", "1/1"]));
     let n_rows = scene.rows("part.jsonl").len();
     let merged = scene.path("merged.jsonl");
     let ran = scene.program.done(&["scan", "merge", &merged, &part]);
@@ -104,7 +129,9 @@ fn impossible_shards_are_refused() {
     let manifest = scene.manifest(1);
     for shard in ["0/3", "4/3", "x"] {
         let out = scene.path("out.jsonl");
-        let ran = scene.program.run(&Scene::arguments(&manifest, &out, &["--shard", shard]));
+        let ran = scene
+            .program
+            .run(&Scene::arguments(&manifest, &out, &["--shard", shard]));
         assert_eq!(ran.code(), 2);
         assert!(ran.stderr().contains("from 1 to N"), "{}", ran.stderr());
     }

@@ -27,7 +27,11 @@ fn standard_input_is_answered_line_by_line() {
         serde_json::from_str(&line).expect("JSON")
     };
     // Each answer comes although nothing follows yet.
-    for (id, photo) in [("A", address.as_str()), ("B", "https://x.example/b.jpg"), ("C", NOTHING)] {
+    for (id, photo) in [
+        ("A", address.as_str()),
+        ("B", "https://x.example/b.jpg"),
+        ("C", NOTHING),
+    ] {
         let line = json!({"listing_id": id, "photos": [photo], "colour": "red"});
         writeln!(to_child, "{line}").expect("it reads");
         let row = next();
@@ -35,7 +39,10 @@ fn standard_input_is_answered_line_by_line() {
         assert_eq!(row["listing"]["colour"], "red");
         match id {
             "A" => assert_eq!(row["verdict"], "Flagged", "{row}"),
-            "B" => assert!(row["error"].as_str().expect("text").contains("https"), "{row}"),
+            "B" => assert!(
+                row["error"].as_str().expect("text").contains("https"),
+                "{row}"
+            ),
             _ => assert_eq!(row["verdict"], "Clear", "{row}"),
         }
     }
@@ -58,7 +65,12 @@ fn a_reader_that_goes_ends_the_scan_quietly_though_more_could_come() {
         .expect("the program starts");
     let mut to_child = child.stdin.take().expect("a pipe");
     drop(child.stdout.take());
-    writeln!(to_child, "{}", json!({"listing_id": "A", "photos": [NOTHING]})).expect("it reads");
+    writeln!(
+        to_child,
+        "{}",
+        json!({"listing_id": "A", "photos": [NOTHING]})
+    )
+    .expect("it reads");
     // Standard input stays open.
     let started = Instant::now();
     let status = loop {
@@ -91,7 +103,9 @@ fn write_tar(writer: impl Write) {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        builder.append_data(&mut header, name, &bytes[..]).expect("written");
+        builder
+            .append_data(&mut header, name, &bytes[..])
+            .expect("written");
     }
     builder.finish().expect("written");
 }
@@ -99,7 +113,8 @@ fn write_tar(writer: impl Write) {
 fn write_zip(file: File) {
     let mut zip = zip::ZipWriter::new(file);
     for (name, bytes) in members() {
-        zip.start_file(name, zip::write::SimpleFileOptions::default()).expect("written");
+        zip.start_file(name, zip::write::SimpleFileOptions::default())
+            .expect("written");
         zip.write_all(&bytes).expect("written");
     }
     zip.finish().expect("written");
@@ -116,24 +131,41 @@ fn archives_are_scanned_without_unpacking_and_their_photos_are_on_the_page() {
     for (source, n_thumbnails) in [("a.tar", 2), ("b.zip", 2), ("c.tar.gz", 1)] {
         let (out, page) = (scene.path("out.jsonl"), scene.path("out.html"));
         let path = scene.path(source);
-        let ran = scene.program.run(&Scene::arguments(&path, &out, &["--out", &page]));
+        let ran = scene
+            .program
+            .run(&Scene::arguments(&path, &out, &["--out", &page]));
         assert_eq!(ran.code(), 1, "{}", ran.stderr());
         let rows = scene.rows("out.jsonl");
         let ids: Vec<_> = rows.iter().map(|row| row["listing_id"].as_str()).collect();
-        assert_eq!(ids, [Some("L-7"), Some("L-7"), Some("000002"), Some("000003")]);
+        assert_eq!(
+            ids,
+            [Some("L-7"), Some("L-7"), Some("000002"), Some("000003")]
+        );
         assert_eq!(rows[0]["verdict"], "Flagged", "{source}");
         assert_eq!(rows[0]["listing"]["colour"], "red");
         assert_eq!(rows[0]["photo"], format!("{path}/000001.copy.jpg"));
         assert!(rows[3]["error"].is_string());
         // The photo and the registered picture; of a packed archive only the picture.
         let text = fs::read_to_string(&page).expect("a page");
-        assert_eq!(text.matches("data:image/jpeg").count(), n_thumbnails, "{source}");
+        assert_eq!(
+            text.matches("data:image/jpeg").count(),
+            n_thumbnails,
+            "{source}"
+        );
     }
     let out = scene.path("all.jsonl");
     let pattern = scene.path("[ab].*");
-    assert_eq!(scene.program.run(&Scene::arguments(&pattern, &out, &[])).code(), 1);
+    assert_eq!(
+        scene
+            .program
+            .run(&Scene::arguments(&pattern, &out, &[]))
+            .code(),
+        1
+    );
     assert_eq!(scene.rows("all.jsonl").len(), 8);
-    let ran = scene.program.run(&Scene::arguments(&scene.path("*.none"), &out, &[]));
+    let ran = scene
+        .program
+        .run(&Scene::arguments(&scene.path("*.none"), &out, &[]));
     assert_eq!(ran.code(), 2);
     assert!(ran.stderr().contains("no file fits"), "{}", ran.stderr());
 }
@@ -150,11 +182,18 @@ fn memory_does_not_grow_with_the_manifest() {
         let ran = scene.program.run(&Scene::arguments(&manifest, &out, &[]));
         assert_eq!(ran.code(), 1);
         // Told, but not all of them.
-        assert!(ran.stderr().lines().count() < 200, "{}", ran.stderr().lines().count());
+        assert!(
+            ran.stderr().lines().count() < 200,
+            "{}",
+            ran.stderr().lines().count()
+        );
         assert_eq!(scene.summary("long-out.jsonl")["n_failed"], n_lines);
         let peak = scene.summary("long-out.jsonl")["peak_memory_bytes"].as_u64();
         peak.expect("a number") >> 20
     };
     let (short, long) = (peak(500), peak(60_000));
-    assert!(long < short + 24, "{short} MiB for 500 lines, {long} MiB for 60,000 of 20 MB");
+    assert!(
+        long < short + 24,
+        "{short} MiB for 500 lines, {long} MiB for 60,000 of 20 MB"
+    );
 }
