@@ -80,6 +80,7 @@ impl Summary {
             Err(reason) => self.add_failure(reason),
         }
         *match scanned.work {
+            _ if scanned.outcome.is_err() => &mut self.n_computed,
             Work::Computed => &mut self.n_computed,
             Work::Cached => &mut self.n_cached,
             Work::Earlier => &mut self.n_earlier,

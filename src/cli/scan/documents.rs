@@ -40,7 +40,9 @@ impl<'a> Documents<'a> {
             };
             let finder = Arc::clone(&finder);
             let thumbnails = Thumbnails {
-                photos: Box::new(move |photo| thumbnail_of_photo(engine?, &finder.bytes(photo)?)),
+                photos: Box::new(move |photo: &str| {
+                    thumbnail_of_photo(engine?, &finder.bytes(photo)?)
+                }),
                 assets: Box::new(move |asset| thumbnail_of_asset(engine?, asset)),
             };
             writers.push(open_report(

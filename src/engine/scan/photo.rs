@@ -34,7 +34,7 @@ struct AnswerBytes;
 
 impl Weighter<FileDigest, Answer> for AnswerBytes {
     fn weight(&self, _: &FileDigest, answer: &Answer) -> u64 {
-        // Measured with JSON, of which the fields in memory are about as long.
+        // Key, counters of the cache, and what is not a finding.
         const EMPTY: usize = 256;
         let bytes = match answer {
             Ok(looked) => looked.findings.iter().map(finding_bytes).sum(),
