@@ -80,6 +80,8 @@ impl Spool {
             });
         }
         spool.check_rows(&mut is_next)?;
+        // The source may have grown behind what was scanned.
+        write_json(&spool.about, identity)?;
         Ok(spool)
     }
 
@@ -91,7 +93,8 @@ impl Spool {
     pub fn is_published(destination: &Path, identity: &ScanIdentity) -> Result<bool, ReportError> {
         let target = fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
         let earlier: Option<ScanIdentity> = read_json(&beside(&target, ".part.json"))?;
-        let is_same = earlier.is_some_and(|earlier| identity.difference(&earlier).is_none());
+        // The source's state too: here rows are not compared with it one by one.
+        let is_same = earlier.is_some_and(|earlier| *identity == earlier);
         Ok(is_same && target.is_file() && !beside(&target, ".part").exists())
     }
 
