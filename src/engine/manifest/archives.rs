@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{self, SyncSender, sync_channel};
 use std::thread;
 
 use serde_json::{Map, Value};
@@ -121,7 +121,7 @@ fn read_member(
 fn tar_members(
     path: &Path,
     reader: impl Read + Send + 'static,
-) -> impl Iterator<Item = Result<Member, ManifestError>> + Send + use<> {
+) -> mpsc::IntoIter<Result<Member, ManifestError>> {
     let (sender, members) = sync_channel(1);
     let archive = path.to_owned();
     let reading = thread::Builder::new().name("archive".into()).spawn({
@@ -183,8 +183,9 @@ fn zip_members<R: Read + io::Seek + Send>(
 ) -> impl Iterator<Item = Result<Member, ManifestError>> + Send + use<R> {
     let mut names: Vec<String> = archive
         .file_names()
+        // A name in no known encoding is no picture's.
+        .filter_map(|name| Some(name.ok()?.into_owned()))
         .filter(|name| matters(name))
-        .map(str::to_owned)
         .collect();
     names.sort_unstable();
     names.into_iter().map(move |name| {

@@ -100,7 +100,7 @@ fn read_pattern(source: &Path) -> Result<Listings, ManifestError> {
             Ok(path) => read_listings(&path),
             Err(error) => Err(ManifestError::Unreadable {
                 path: error.path().to_owned(),
-                cause: error.into_error(),
+                cause: error.into(),
             }),
         };
         opened.unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
