@@ -29,7 +29,10 @@ const N_PASSES: usize = 3;
 const CROP: [f32; 2] = [0.5, 1.0];
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["describe", n, out] => describe(n.parse().expect("a number"), Path::new(out)),
@@ -53,14 +56,19 @@ fn describe(n: usize, out: &Path) {
             .par_iter()
             .enumerate()
             .map(|(at, photo)| {
-                let part = crop(photo, round.wrapping_mul(8191).wrapping_add(at as u32), round > 0);
+                let part = crop(
+                    photo,
+                    round.wrapping_mul(8191).wrapping_add(at as u32),
+                    round > 0,
+                );
                 let described = network.embed_windows(&part).expect("a photo");
                 described.windows.into_iter().map(|w| w.embedding).collect()
             })
             .collect();
         for embedding in found.iter().flatten().take(n - n_written) {
             for value in embedding.as_slice() {
-                file.write_all(&value.to_le_bytes()).expect("room on the disk");
+                file.write_all(&value.to_le_bytes())
+                    .expect("room on the disk");
             }
             n_written += 1;
         }
@@ -104,11 +112,16 @@ fn crop(photo: &RgbImage, seed: u32, is_part: bool) -> RgbImage {
         (state >> 8) as f32 / (1 << 24) as f32
     };
     let share = CROP[0] + (CROP[1] - CROP[0]) * uniform();
-    let [width, height] = [photo.width(), photo.height()].map(|v| ((v as f32 * share) as u32).max(64.min(v)));
+    let [width, height] =
+        [photo.width(), photo.height()].map(|v| ((v as f32 * share) as u32).max(64.min(v)));
     let x = ((photo.width() - width) as f32 * uniform()) as u32;
     let y = ((photo.height() - height) as f32 * uniform()) as u32;
     let part = imageops::crop_imm(photo, x, y, width, height).to_image();
-    if seed % 2 == 0 { imageops::flip_horizontal(&part) } else { part }
+    if seed % 2 == 0 {
+        imageops::flip_horizontal(&part)
+    } else {
+        part
+    }
 }
 
 fn search(vectors: &str, queries: &str, truth: &str, dim: usize) {
@@ -119,7 +132,9 @@ fn search(vectors: &str, queries: &str, truth: &str, dim: usize) {
         .collect();
     let mut exact = ExactIndex::new(dim);
     for (entry, vector) in (0..).zip(embeddings(vectors, dim)) {
-        exact.insert(EntryId(entry), &vector).expect("one dimension");
+        exact
+            .insert(EntryId(entry), &vector)
+            .expect("one dimension");
     }
     let n = exact.len();
     let started = Instant::now();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{ConfigError, Settings, SettingsDraft};
-use crate::domain::{AssetKind, Keep, KeyId, Role};
+use crate::domain::{AssetKind, Keep, KeyId, Role, Shard};
 use crate::report::ReportFormat;
 
 /// Finds registered logos, products and pictures in the photos of listings.
@@ -223,20 +223,73 @@ pub(super) struct VerifyCommand {
     pub json: bool,
 }
 
-/// Compare all photos of a folder or of a manifest of listings
+/// Compare all photos of a folder, a manifest of listings, or archives
 ///
 /// Manifest columns: photos (required; several separated by |), listing_id, seller_id, seller_name,
-/// seller_country; all others are given back. JSONL: one listing a line.
+/// seller_country; all others are given back. JSONL: one listing a line. Archives: members whose names are
+/// the same up to the first dot are a listing, its fields in a .json.
+///
+/// Exit 0: done; 1: done, but some photos failed, as the results say: the same again would give the same; 2, or
+/// killed: not done, run the same again with --resume.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct ScanCommand {
-    /// Folder, photo, or CSV or JSONL manifest
+    #[command(subcommand)]
+    pub action: Option<ScanAction>,
+    #[command(flatten)]
+    pub arguments: Option<ScanArguments>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ScanAction {
+    Merge(MergeCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScanArguments {
+    /// Folder, photo, CSV or JSONL manifest, tar, tar.gz or zip archive, quoted pattern of these, or - for
+    /// JSONL from stdin
     pub source: PathBuf,
     /// Where to write; - for stdout; several with several formats
     #[arg(long, required = true, value_name = "DEST")]
     pub out: Vec<PathBuf>,
-    /// jsonl, csv or html, one for each --out [default: by the ending of --out]
+    /// jsonl, csv, parquet or html, one for each --out [default: by the ending of --out]
     #[arg(long)]
     pub format: Vec<ReportFormat>,
+    /// Only this part of the listings, of N by the hash of their ids: 1/N to N/N; a part that is done is
+    /// not done again
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Go on with a scan that was cut off, from DEST.part; one that is done is not done again
+    #[arg(long)]
+    pub resume: bool,
+    /// Finished JSONL results of an earlier scan: photos that were in it are not looked at again, unless
+    /// what is registered since may concern them
+    #[arg(long, value_name = "EARLIER")]
+    pub since: Option<PathBuf>,
+    /// Days for which descriptions of photos are kept in the home, 90 kB each: without them a --since cannot
+    /// tell what is new to a photo, and looks at all again after each registration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub keep_days: Option<u32>,
+    /// Memory for answers in case the same photo comes again
+    #[arg(long, value_name = "MIB", default_value_t = 128)]
+    pub cache_mib: u64,
+}
+
+/// Put the results of all shards of a scan together
+///
+/// Checks that the parts are finished, that every shard is there once, that all were made with the same
+/// network, registry and settings, and that no photo is given twice. Exit codes as those of `scan`.
+#[derive(Debug, Args)]
+pub(super) struct MergeCommand {
+    /// Where to write; - for stdout
+    pub out: PathBuf,
+    /// JSONL results of the shards, each with its .summary.json beside it
+    #[arg(required = true, value_name = "PART")]
+    pub parts: Vec<PathBuf>,
+    /// jsonl, csv, parquet or html [default: by the ending of OUT]
+    #[arg(long)]
+    pub format: Option<ReportFormat>,
 }
 
 /// Say whether a listing should go live: allow, review or block

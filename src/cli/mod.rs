@@ -24,6 +24,7 @@ use anyhow::Context;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+use crate::report::ReportError;
 use args::{Arguments, Command};
 
 /// How a command that could run ended.
@@ -117,9 +118,10 @@ fn start_logging(arguments: &Arguments) {
 /// `touchstone … | head` ends quietly, as every program in a pipe should.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause
+        let is_pipe = cause
             .downcast_ref::<io::Error>()
-            .is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+            .is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
+        is_pipe || matches!(cause.downcast_ref(), Some(ReportError::ReaderGone { .. }))
     })
 }
 

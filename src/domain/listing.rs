@@ -1,12 +1,8 @@
 //! A seller's offer, as manifests and requests carry it.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-
-use super::PhotoVerdict;
 
 /// Who sells.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
@@ -65,17 +61,4 @@ pub struct Listing {
     /// fields, given back as they came.
     #[serde(flatten)]
     pub other: Map<String, Value>,
-}
-
-/// What a scan says of one photo of one listing; every photo of a scan gets exactly one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ScannedPhoto {
-    /// The offer it belongs to.
-    pub listing: Arc<Listing>,
-    /// The photo's location as the manifest gave it.
-    pub photo: String,
-    /// SHA-256 of the file, lower-case hex; `None` when it could not be read.
-    pub sha256: Option<String>,
-    /// The verdict, or why there is none.
-    pub outcome: Result<PhotoVerdict, String>,
 }

@@ -13,6 +13,7 @@ mod listing;
 mod measurements;
 mod region;
 mod review;
+mod scan;
 
 pub use access::{AccessWordError, Actor, AuditAction, KeyId, Role, TenantName};
 pub use asset::{
@@ -22,9 +23,10 @@ pub use cells::{CellMap, CellsError, ReferenceCells};
 pub use digest::FileDigest;
 pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity, dot};
 pub use finding::{Finding, FindingKind, PhotoVerdict, StageTimings, Verdict};
-pub use listing::{Listing, ScannedPhoto, Seller};
+pub use listing::{Listing, Seller};
 pub use measurements::Measurements;
 pub use region::Region;
 pub use review::{
     DecisionId, FindingId, FindingSource, FindingStatus, Keep, Keeping, Opinion, PhotoId, Screening,
 };
+pub use scan::{PhotoMark, ScanStamp, ScannedPhoto, Shard, ShardError, Work};

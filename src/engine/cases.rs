@@ -144,15 +144,24 @@ impl Engine {
         let judgement = self.judge(&photo, verified, seller);
         timings_ms.judge = clock.lap_ms();
         Ok(Looked {
-            photo: self.new_photo(subject, &photo, &description, revision)?,
+            photo: NewPhoto {
+                file: (subject.keeping.keep == Keep::Photos).then(|| subject.bytes.to_vec()),
+                ..self.new_photo(
+                    FileDigest::of(subject.bytes),
+                    &photo,
+                    &description,
+                    revision,
+                )?
+            },
             judgement,
             timings_ms,
         })
     }
 
-    fn new_photo(
+    /// What is kept of a photo, but for the file itself.
+    pub(super) fn new_photo(
         &self,
-        subject: &Subject<'_>,
+        sha256: FileDigest,
         photo: &Picture,
         description: &PhotoDescription,
         compared_revision: u64,
@@ -161,10 +170,8 @@ impl Engine {
             Some([upright, ..]) => *upright,
             _ => PictureHash::of(&photo.pixels),
         };
-        let sha256 = FileDigest::of(subject.bytes);
         let whole = quantised(&description.whole);
         let (width, height) = photo.pixels.dimensions();
-        let keeps_file = subject.keeping.keep == Keep::Photos;
         Ok(NewPhoto {
             sha256,
             width: photo.original_size[0],
@@ -175,7 +182,7 @@ impl Engine {
             model: self.model().clone(),
             description: to_bytes(description, [width, height], photo.original_size),
             compared_revision,
-            file: keeps_file.then(|| subject.bytes.to_vec()),
+            file: None,
         })
     }
 

@@ -54,7 +54,7 @@ pub use look_back::LookBack;
 pub use reference_cache::ReferenceDetail;
 pub use registration::{RegistrationFailure, RegistrationReport};
 pub use registry::Registry;
-pub use scan::ScanProgress;
+pub use scan::{EarlierAnswer, EarlierAnswers, ScanOptions, ScanUnit, scan_units};
 pub use screening::{
     ReasonCode, RunningScreening, ScreenPhoto, ScreenReason, ScreenRequest, Screened,
     ScreenedPhoto, Unchecked,
@@ -315,6 +315,16 @@ impl Engine {
         enter: impl Fn(PipelineStage),
     ) -> Result<(Picture, PhotoDescription, Vec<Verified>, StageTimings), EngineError> {
         self.refresh()?;
+        self.measure_as_of_now(bytes, enter)
+    }
+
+    /// As [`Engine::describe_and_measure`], but what was registered since the registry was read last is
+    /// not looked for.
+    fn measure_as_of_now(
+        &self,
+        bytes: &[u8],
+        enter: impl Fn(PipelineStage),
+    ) -> Result<(Picture, PhotoDescription, Vec<Verified>, StageTimings), EngineError> {
         let mut clock = Clock::start();
         let mut timings = StageTimings::default();
         enter(PipelineStage::Prepare);

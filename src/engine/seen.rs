@@ -5,15 +5,12 @@ use super::describe::PhotoDescription;
 use super::{Engine, EngineError};
 use crate::domain::{Embedding, FileDigest, PhotoId, Region};
 use crate::embed::Window;
-use crate::matching::hash::{HASH_BYTES, PictureHash};
+use crate::matching::hash::{HASH_BYTES, MAX_NEAR_BITS, PictureHash};
 use crate::ocr::Word;
 
 /// First byte of a kept description; changed with its form.
 const VERSION: u8 = 1;
 
-/// Differing bits of the picture hash up to which photos may be nearly the same: the same file saved
-/// anew differs in 0 to 4; at 8 the store would no longer find all of them.
-const MAX_NEAR_BITS: u32 = 7;
 /// Least cosine of whole photos that are nearly the same. Plain pictures have nearly equal hashes,
 /// whatever they show; this tells them apart.
 const MIN_NEAR_COSINE: f32 = 0.95;
@@ -144,6 +141,41 @@ pub(super) fn quantised(vector: &Embedding) -> Vec<u8> {
         .collect()
 }
 
+/// On which side of 256 planes a vector lies. The planes are as random as a fixed seed makes them, and
+/// part of what results mean: they never change.
+pub(super) fn sides(vector: &Embedding) -> [u8; 32] {
+    let mut sides = [0; 32];
+    for plane in 0..256_u64 {
+        let mut signs = SplitMix(plane);
+        let mut sum = 0.0_f32;
+        for part in vector.as_slice().chunks(64) {
+            let mut bits = signs.next();
+            for number in part {
+                sum += if bits & 1 == 1 { *number } else { -number };
+                bits >>= 1;
+            }
+        }
+        if sum > 0.0 {
+            sides[plane as usize / 8] |= 1 << (plane % 8);
+        }
+    }
+    sides
+}
+
+/// SplitMix64 (Steele, Lea, Flood, 2014), started at the beginning of a plane's own sequence.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        // The plane is spread over the state, so that neighbours' sequences do not run into each other.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0.wrapping_mul(0xd134_2543_de82_ef95);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
 fn embedding(bytes: &[u8]) -> Result<Embedding, EngineError> {
     let numbers = bytes.iter().map(|&b| f32::from(b as i8)).collect();
     Embedding::new(numbers).map_err(|_| bad("a vector has no direction"))
@@ -216,6 +248,25 @@ mod tests {
             for (a, b) in [(&window.embedding, &same.embedding), (&kept.description.whole, &before.whole)] {
                 prop_assert!(a.similarity(b).expect("same length").0 > 0.999);
             }
+        }
+
+        #[test]
+        fn near_vectors_are_on_the_same_side_of_most_planes(
+            numbers in prop::collection::vec(-1f32..1.0, 256),
+            others in prop::collection::vec(-1f32..1.0, 256),
+        ) {
+            let vector = |n: &[f32]| Embedding::new(n.to_vec()).expect("a direction");
+            let n_apart = |a: &[f32], b: &[f32]| {
+                let [a, b] = [a, b].map(|n| sides(&vector(n)));
+                a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>()
+            };
+            let near: Vec<_> = numbers.iter().zip(&others).map(|(a, b)| a + 0.2 * b).collect();
+            let opposite: Vec<_> = numbers.iter().map(|v| -v).collect();
+            prop_assert_eq!(n_apart(&numbers, &numbers), 0);
+            prop_assert!(n_apart(&numbers, &opposite) >= 250);
+            // Cosines of about 0.98 and 0.
+            prop_assert!(n_apart(&numbers, &near) <= 36);
+            prop_assert!((80..=176).contains(&n_apart(&numbers, &others)));
         }
 
         #[test]

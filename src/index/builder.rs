@@ -44,6 +44,10 @@ impl Links {
         links
     }
 
+    fn size_bytes(&self) -> usize {
+        size_of::<u32>() * (self.offsets.len() + self.targets.len())
+    }
+
     pub(super) fn list(&self, at: usize) -> &[u32] {
         &self.targets[self.offsets[at] as usize..self.offsets[at + 1] as usize]
     }
@@ -76,6 +80,15 @@ pub(super) struct Graph {
     pub(super) base: Links,
     /// The layers above, the sparsest last.
     pub(super) upper: Vec<UpperLayer>,
+}
+
+impl Graph {
+    /// Bytes that all links take up.
+    pub(super) fn size_bytes(&self) -> usize {
+        let upper = self.upper.iter();
+        let upper = upper.map(|l| size_of::<u32>() * l.members.len() + l.links.size_bytes());
+        self.base.size_bytes() + upper.sum::<usize>()
+    }
 }
 
 struct SlotDistance<'v>(&'v Vectors);

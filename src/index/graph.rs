@@ -79,6 +79,12 @@ impl GraphIndex {
         self.n_dead
     }
 
+    /// Bytes of memory that vectors and links take up, about.
+    pub fn size_bytes(&self) -> usize {
+        let per_slot = size_of::<(EntryId, u32)>() + size_of::<bool>();
+        self.vectors.size_bytes() + self.graph.size_bytes() + per_slot * self.vectors.len()
+    }
+
     /// Takes a vector out; `false` if there was none.
     pub fn remove(&mut self, entry: EntryId) -> bool {
         let Some(slot) = self.slots.remove(&entry) else {

@@ -131,6 +131,12 @@ impl Vectors {
         self.entries.len()
     }
 
+    /// Bytes that entries, codes and `f32` values take up.
+    pub(super) fn size_bytes(&self) -> usize {
+        let per_slot = size_of::<EntryId>() + size_of::<f32>() + size_of::<i32>();
+        self.len() * (per_slot + self.stride + size_of::<f32>() * self.dim)
+    }
+
     pub(super) fn entries(&self) -> &[EntryId] {
         &self.entries
     }

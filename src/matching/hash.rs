@@ -18,6 +18,9 @@ use thiserror::Error;
 pub const HASH_BITS: u32 = 256;
 /// Bytes of a hash.
 pub const HASH_BYTES: usize = 32;
+/// Differing bits up to which pictures may be nearly the same: the same file saved anew differs in 0 to
+/// 4; at 8 a search by eighths of the hash would no longer find all of them.
+pub const MAX_NEAR_BITS: u32 = 7;
 /// Brightness steps taken along each direction, and the lines they are taken on.
 const STEPS: u32 = 16;
 const LINES: u32 = 8;

@@ -20,11 +20,12 @@ use crate::domain::{Finding, Listing, PhotoVerdict, ScannedPhoto};
 /// | `photo_width`, `photo_height`, `total_ms` | pixels; milliseconds over all stages |
 /// | `error` | why the photo failed |
 /// | `title` … `seller_country` | the listing's fields |
+/// | `key` … `work` | as in the JSON lines; rows of one photo have the same key |
 /// | `other` | the listing's and seller's unknown fields, as one JSON object |
 ///
 /// A text that a spreadsheet could take for a formula (`=`, `+`, `-`, `@`, tab or line break come
 /// first, if need be behind `'` and spaces) gets one `'` in front, so that removing it gives the text.
-pub const CSV_COLUMNS: [&str; 31] = [
+pub const CSV_COLUMNS: [&str; 36] = [
     "listing_id",
     "photo",
     "sha256",
@@ -55,6 +56,11 @@ pub const CSV_COLUMNS: [&str; 31] = [
     "seller_id",
     "seller_name",
     "seller_country",
+    "key",
+    "model",
+    "registry_revision",
+    "mark",
+    "work",
     "other",
 ];
 
@@ -87,11 +93,7 @@ impl CsvReport {
 }
 
 impl ScanWriter for CsvReport {
-    fn write(
-        &mut self,
-        scanned: &ScannedPhoto,
-        _photo_thumbnail: &mut dyn FnMut() -> Option<Vec<u8>>,
-    ) -> Result<(), ReportError> {
+    fn write(&mut self, scanned: &ScannedPhoto) -> Result<(), ReportError> {
         self.output.write_record(&encode(rows(scanned)))
     }
 
@@ -154,6 +156,14 @@ fn row(
         error.unwrap_or_default(),
     ]);
     cells.extend(listing_cells(&scanned.listing));
+    cells.extend([
+        scanned.key(),
+        guarded(&scanned.stamp.model.0),
+        scanned.stamp.registry_revision.to_string(),
+        scanned.mark.map(|mark| mark.to_hex()).unwrap_or_default(),
+        scanned.work.as_str().to_owned(),
+        unknown_fields(&scanned.listing),
+    ]);
     cells
 }
 
@@ -195,7 +205,6 @@ fn listing_cells(listing: &Listing) -> Vec<String> {
     ] {
         cells.push(guarded(fact.map_or("", String::as_str)));
     }
-    cells.push(unknown_fields(listing));
     cells
 }
 
@@ -269,7 +278,7 @@ mod tests {
         let output = Output::create(&path).expect("creatable");
         let mut report = Box::new(CsvReport::new(output).expect("writable"));
         for scanned in samples::scan() {
-            report.write(&scanned, &mut || None).expect("writable");
+            report.write(&scanned).expect("writable");
         }
         report.finish(&samples::summary()).expect("finished");
         let bytes = std::fs::read(&path).expect("there");

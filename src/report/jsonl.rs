@@ -1,10 +1,15 @@
 //! One JSON object a line for each photo.
 
-use serde::Serialize;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Output, ReportError, ScanWriter, Summary};
-use crate::domain::{Finding, ScannedPhoto, Seller, StageTimings, Verdict};
+use crate::domain::{
+    Finding, Listing, PhotoMark, PhotoVerdict, ScanStamp, ScannedPhoto, Seller, StageTimings,
+    Verdict, Work,
+};
 
 /// What is written of one photo. Every field is always there, in this order; what does not apply is
 /// `null` (`findings`: empty). Fields may be added, at the end or within objects.
@@ -20,6 +25,11 @@ use crate::domain::{Finding, ScannedPhoto, Seller, StageTimings, Verdict};
 /// | `timings_ms` | object, [`StageTimings`] |
 /// | `error` | text, why the photo failed; `null` otherwise |
 /// | `listing` | object: `seller` when known, then every other field of the listing as it came |
+/// | `key` | text, [`ScannedPhoto::key`]: tells the row from all others, and is the same when it is made again |
+/// | `model`, `registry`, `registry_revision` | [`ScanStamp`](crate::domain::ScanStamp): with what the verdict was made |
+/// | `mark` | text, [`PhotoMark`](crate::domain::PhotoMark), by which nearly equal photos are found; `null` when the photo failed |
+/// | `work` | `"computed"`, `"cached"`, `"earlier"`: [`Work`] |
+/// | `read_ms` | number, milliseconds until the bytes were there |
 #[derive(Debug, Serialize)]
 pub struct PhotoRecord<'a> {
     listing_id: &'a str,
@@ -31,6 +41,13 @@ pub struct PhotoRecord<'a> {
     timings_ms: Option<StageTimings>,
     error: Option<&'a str>,
     listing: ListingRest<'a>,
+    key: String,
+    model: &'a str,
+    registry: &'a str,
+    registry_revision: u64,
+    mark: Option<String>,
+    work: Work,
+    read_ms: f64,
 }
 
 /// The fields of a listing that the record does not name itself.
@@ -59,6 +76,13 @@ impl<'a> PhotoRecord<'a> {
                 seller: scanned.listing.seller.as_ref(),
                 other: &scanned.listing.other,
             },
+            key: scanned.key(),
+            model: &scanned.stamp.model.0,
+            registry: &scanned.stamp.registry,
+            registry_revision: scanned.stamp.registry_revision,
+            mark: scanned.mark.map(|mark| mark.to_hex()),
+            work: scanned.work,
+            read_ms: scanned.read_ms,
         }
     }
 
@@ -66,6 +90,70 @@ impl<'a> PhotoRecord<'a> {
     pub fn to_line(&self) -> String {
         serde_json::to_string(self).expect("keys are texts and no field's form can fail")
     }
+}
+
+/// A record as it is read again.
+#[derive(Deserialize)]
+struct ReadRecord {
+    listing_id: String,
+    photo: String,
+    sha256: Option<String>,
+    verdict: Option<Verdict>,
+    findings: Vec<Finding>,
+    photo_size: Option<[u32; 2]>,
+    timings_ms: Option<StageTimings>,
+    error: Option<String>,
+    listing: ReadListing,
+    #[serde(flatten)]
+    stamp: ScanStamp,
+    mark: Option<String>,
+    work: Work,
+    read_ms: f64,
+}
+
+#[derive(Deserialize)]
+struct ReadListing {
+    #[serde(default)]
+    seller: Option<Seller>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// Reads a line that [`PhotoRecord::to_line`] wrote. The names of the listing's other photos are not in
+/// it.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn read_record(line: &[u8]) -> Result<ScannedPhoto, String> {
+    let read: ReadRecord = serde_json::from_slice(line).map_err(|cause| cause.to_string())?;
+    let outcome = match (read.verdict, read.photo_size, read.timings_ms, read.error) {
+        (Some(verdict), Some(photo_size), Some(timings_ms), None) => Ok(PhotoVerdict {
+            verdict,
+            findings: read.findings,
+            photo_size,
+            timings_ms,
+        }),
+        (None, _, _, Some(error)) => Err(error),
+        _ => return Err("neither a whole verdict nor an error".to_owned()),
+    };
+    let mark = read
+        .mark
+        .map(|text| PhotoMark::from_hex(&text).ok_or_else(|| format!("the mark {text:?} is none")));
+    Ok(ScannedPhoto {
+        listing: Arc::new(Listing {
+            listing_id: read.listing_id,
+            photos: Vec::new(),
+            seller: read.listing.seller,
+            other: read.listing.other,
+        }),
+        photo: read.photo,
+        sha256: read.sha256,
+        mark: mark.transpose()?,
+        work: read.work,
+        read_ms: read.read_ms,
+        stamp: Arc::new(read.stamp),
+        outcome,
+    })
 }
 
 /// Writes a [`PhotoRecord`] a line.
@@ -82,11 +170,7 @@ impl JsonlReport {
 }
 
 impl ScanWriter for JsonlReport {
-    fn write(
-        &mut self,
-        scanned: &ScannedPhoto,
-        _photo_thumbnail: &mut dyn FnMut() -> Option<Vec<u8>>,
-    ) -> Result<(), ReportError> {
+    fn write(&mut self, scanned: &ScannedPhoto) -> Result<(), ReportError> {
         let mut line = PhotoRecord::new(scanned).to_line();
         line.push('\n');
         self.output.write_record(line.as_bytes())
@@ -99,18 +183,29 @@ impl ScanWriter for JsonlReport {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use super::super::samples;
     use super::*;
-    use crate::domain::Listing;
 
     #[test]
     fn records_keep_their_form() {
         for (idx, scanned) in samples::scan().iter().enumerate() {
             insta::assert_json_snapshot!(format!("record_{idx}"), PhotoRecord::new(scanned));
+        }
+    }
+
+    #[test]
+    fn records_are_read_back() {
+        for scanned in samples::scan() {
+            let line = PhotoRecord::new(&scanned).to_line();
+            let mut read = read_record(line.as_bytes()).expect("a record");
+            assert_eq!(read.key(), scanned.key());
+            Arc::make_mut(&mut read.listing).photos = scanned.listing.photos.clone();
+            assert_eq!(read, scanned);
+            for n in 0..line.len() {
+                assert!(read_record(&line.as_bytes()[..n]).is_err(), "{n}");
+            }
         }
     }
 
@@ -135,7 +230,7 @@ mod tests {
         let output = Output::create(&path).expect("creatable");
         let mut report = Box::new(JsonlReport::new(output));
         for scanned in samples::scan() {
-            report.write(&scanned, &mut || None).expect("writable");
+            report.write(&scanned).expect("writable");
         }
         report.finish(&samples::summary()).expect("finished");
         let text = std::fs::read_to_string(&path).expect("there");

@@ -1,15 +1,22 @@
-//! Verdicts for people and programs: terminal text, JSON lines, CSV and one HTML page.
+//! Verdicts for people and programs: terminal text, JSON lines, CSV, Parquet and HTML pages; the rows of a
+//! scan under way, and reading them again.
 //!
 //! Nothing is judged here and no photo is opened: what is written was decided before, and small
 //! pictures are made by the caller (with [`thumbnail()`]). Everything that came from outside — titles,
 //! seller names, file names, words read in photos — is escaped for the place where it ends up.
 
 mod csv;
+mod earlier;
 mod error;
 mod html;
 mod jsonl;
 mod output;
+mod parquet;
+mod reuse;
+mod rows;
+mod spool;
 mod summary;
+mod summary_file;
 mod table;
 mod text;
 mod thumbnail;
@@ -25,11 +32,20 @@ use std::str::FromStr;
 use crate::domain::ScannedPhoto;
 
 pub use self::csv::{CSV_COLUMNS, CsvReport, guarded};
+pub use self::parquet::{ParquetReport, parquet_schema};
+pub use earlier::EarlierRows;
 pub use error::ReportError;
-pub use html::{AssetThumbnails, HtmlOptions, HtmlReport, MAX_FINDINGS};
-pub use jsonl::{JsonlReport, PhotoRecord};
+pub use html::{
+    AssetThumbnails, HtmlOptions, HtmlReport, MAX_FINDINGS, PAGE_FINDINGS, PhotoThumbnails,
+    Thumbnails,
+};
+pub use jsonl::{JsonlReport, PhotoRecord, read_record};
 pub use output::Output;
-pub use summary::Summary;
+pub use reuse::{Reuse, ReuseGroup};
+pub use rows::read_rows;
+pub use spool::{ScanIdentity, SourceState, Spool, beside, read_json, write_json};
+pub use summary::{StageCost, Summary};
+pub use summary_file::SummaryFile;
 pub use table::{TextStyle, write_photo, write_summary};
 pub use text::{visible, wrap};
 pub use thumbnail::{THUMBNAIL_SIDE_PX, thumbnail};
@@ -40,16 +56,11 @@ pub use words::{kind_words, percent, place};
 /// The document appears under its name at [`finish`](Self::finish) and not before; a writer that is
 /// dropped unfinished leaves nothing behind (standard output excepted, which is written at once).
 pub trait ScanWriter: Send {
-    /// Adds one photo. `photo_thumbnail` is called at most once, and only by a document that shows
-    /// this very photo; it gives a JPEG of the whole upright photo, or `None` when there is none.
+    /// Adds one photo.
     ///
     /// # Errors
     /// [`ReportError`] when the document cannot be written; the scan should stop then.
-    fn write(
-        &mut self,
-        scanned: &ScannedPhoto,
-        photo_thumbnail: &mut dyn FnMut() -> Option<Vec<u8>>,
-    ) -> Result<(), ReportError>;
+    fn write(&mut self, scanned: &ScannedPhoto) -> Result<(), ReportError>;
 
     /// Completes the document and lets it appear under its name.
     ///
@@ -65,7 +76,9 @@ pub enum ReportFormat {
     Jsonl,
     /// A row for each finding.
     Csv,
-    /// One self-contained page with pictures.
+    /// A row for each photo, in columns.
+    Parquet,
+    /// Pages with pictures that need nothing else.
     Html,
 }
 
@@ -75,6 +88,7 @@ impl ReportFormat {
         match self {
             Self::Jsonl => "jsonl",
             Self::Csv => "csv",
+            Self::Parquet => "parquet",
             Self::Html => "html",
         }
     }
@@ -98,6 +112,7 @@ impl FromStr for ReportFormat {
         match text.to_ascii_lowercase().as_str() {
             "jsonl" | "ndjson" => Ok(Self::Jsonl),
             "csv" => Ok(Self::Csv),
+            "parquet" => Ok(Self::Parquet),
             "html" | "htm" => Ok(Self::Html),
             _ => Err(ReportError::UnknownFormat {
                 found: text.to_owned(),
@@ -106,8 +121,8 @@ impl FromStr for ReportFormat {
     }
 }
 
-/// Opens a document of `format` at `destination` (`-`: standard output). `html` and
-/// `asset_thumbnail` concern the page alone.
+/// Opens a document of `format` at `destination` (`-`: standard output). `html` and `thumbnails` concern
+/// pages alone.
 ///
 /// # Errors
 /// [`ReportError`] when nothing can be written there.
@@ -115,13 +130,13 @@ pub fn open_report<'a>(
     format: ReportFormat,
     destination: &Path,
     html: HtmlOptions,
-    asset_thumbnail: AssetThumbnails<'a>,
+    thumbnails: Thumbnails<'a>,
 ) -> Result<Box<dyn ScanWriter + 'a>, ReportError> {
-    let output = Output::create(destination)?;
     Ok(match format {
-        ReportFormat::Jsonl => Box::new(JsonlReport::new(output)),
-        ReportFormat::Csv => Box::new(CsvReport::new(output)?),
-        ReportFormat::Html => Box::new(HtmlReport::new(output, html, asset_thumbnail)),
+        ReportFormat::Jsonl => Box::new(JsonlReport::new(Output::create(destination)?)),
+        ReportFormat::Csv => Box::new(CsvReport::new(Output::create(destination)?)?),
+        ReportFormat::Parquet => Box::new(ParquetReport::new(Output::create(destination)?)?),
+        ReportFormat::Html => Box::new(HtmlReport::new(destination, html, thumbnails)?),
     })
 }
 
@@ -131,7 +146,12 @@ mod tests {
 
     #[test]
     fn formats_follow_the_ending_and_round_trip() {
-        for format in [ReportFormat::Jsonl, ReportFormat::Csv, ReportFormat::Html] {
+        for format in [
+            ReportFormat::Jsonl,
+            ReportFormat::Csv,
+            ReportFormat::Parquet,
+            ReportFormat::Html,
+        ] {
             assert_eq!(
                 format.as_str().parse::<ReportFormat>().expect("own word"),
                 format
@@ -142,9 +162,9 @@ mod tests {
             Some(ReportFormat::Html)
         );
         assert_eq!(ReportFormat::of_path(Path::new("jsonl")), None);
-        let error = "parquet"
+        let error = "xlsx"
             .parse::<ReportFormat>()
             .expect_err("not written here");
-        assert!(error.to_string().contains("\"parquet\""));
+        assert!(error.to_string().contains("\"xlsx\""));
     }
 }

@@ -111,17 +111,23 @@ impl Output {
             file.sync_all()?;
         }
         fs::rename(&pending.partial, &pending.target)?;
-        let folder = folder_of(&pending.target).to_owned();
+        sync_folder(folder_of(&pending.target));
         self.pending = None;
-        // The name itself must survive a power cut as well; where folders cannot be synced, the
-        // complete file is in place all the same.
-        if let Ok(folder) = File::open(folder) {
-            let _ = folder.sync_all();
-        }
         Ok(())
     }
 
-    fn failed(&self, source: io::Error) -> ReportError {
+    /// Where the report goes, for messages.
+    pub(super) fn destination(&self) -> &str {
+        &self.destination
+    }
+
+    /// Whether bytes go straight to a reader and have no name.
+    pub fn is_stream(destination: &Path) -> bool {
+        destination == Path::new("-")
+            || fs::metadata(destination).is_ok_and(|found| !found.is_file() && !found.is_dir())
+    }
+
+    pub(super) fn failed(&self, source: io::Error) -> ReportError {
         ReportError::from_write(&self.destination, self.written_bytes, source)
     }
 }
@@ -131,6 +137,18 @@ impl Drop for Output {
         if let Some(pending) = &self.pending {
             let _ = fs::remove_file(&pending.partial);
         }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n_bytes = self.sink.write(bytes)?;
+        self.written_bytes += n_bytes as u64;
+        Ok(n_bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
     }
 }
 
@@ -150,7 +168,15 @@ impl Write for Sink {
     }
 }
 
-fn folder_of(target: &Path) -> &Path {
+/// Lets a name survive a power cut as well; where folders cannot be synced, the complete file is in place
+/// all the same.
+pub(super) fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+pub(super) fn folder_of(target: &Path) -> &Path {
     match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::Summary;
 use crate::domain::{
-    AssetId, AssetKind, Finding, FindingKind, Listing, Measurements, PhotoVerdict, Region,
-    ScannedPhoto, StageTimings, Verdict,
+    AssetId, AssetKind, Finding, FindingKind, Listing, Measurements, ModelId, PhotoMark,
+    PhotoVerdict, Region, ScanStamp, ScannedPhoto, StageTimings, Verdict, Work,
 };
 
 pub(super) const TIMINGS: StageTimings = StageTimings {
@@ -31,6 +31,17 @@ fn scanned(
         listing: Arc::clone(listing),
         photo: photo.into(),
         sha256: outcome.is_ok().then(|| "ab12".repeat(16)),
+        mark: outcome.is_ok().then_some(PhotoMark {
+            hash: [0x5a; 32],
+            sides: [0x3c; 32],
+        }),
+        work: Work::Computed,
+        read_ms: 0.5,
+        stamp: Arc::new(ScanStamp {
+            model: ModelId("lite0-windows@4".into()),
+            registry: "9f2c".into(),
+            registry_revision: 12,
+        }),
         outcome,
     }
 }

@@ -28,6 +28,9 @@ impl Default for TextStyle {
 
 /// Brands that a summary names.
 const MAX_BRANDS: usize = 20;
+/// Reasons of failures, and groups of photos, that a summary names.
+const MAX_REASONS: usize = 10;
+const MAX_GROUPS: usize = 5;
 /// Columns before the text that belongs to a verdict: the longest of its words and two spaces.
 const INDENT: usize = 9;
 /// Columns of a probability and the two spaces behind it.
@@ -205,12 +208,83 @@ fn summary_text(summary: &Summary, style: TextStyle) -> String {
             counted(summary.n_authorised, "finding", "findings")
         );
     }
+    work_rows(&mut text, summary, width);
+    reuse_rows(&mut text, summary, width);
     if let Some(mean) = summary.mean_ms() {
         for line in wrap(&format!("mean per photo {}", stage_line(&mean)), width) {
             let _ = writeln!(text, "{line}");
         }
     }
+    cost_rows(&mut text, summary, width);
     text
+}
+
+/// How verdicts were come by, when not all in one way, and why there are none.
+fn work_rows(text: &mut String, summary: &Summary, width: usize) {
+    if summary.n_cached + summary.n_earlier > 0 {
+        let rows = [
+            ("computed", summary.n_computed),
+            ("cached: the same bytes before", summary.n_cached),
+            ("skipped: known from an earlier scan", summary.n_earlier),
+        ];
+        count_rows(text, &rows, summary.n_photos, width);
+    }
+    if summary.n_resumed > 0 {
+        let n_resumed = counted(summary.n_resumed, "photo was", "photos were");
+        let _ = writeln!(text, "{n_resumed} done before the scan went on");
+    }
+    let mut failures: Vec<_> = summary
+        .failures
+        .iter()
+        .map(|(r, &n)| (r.as_str(), n))
+        .collect();
+    failures.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    failures.truncate(MAX_REASONS);
+    if !failures.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} because",
+            counted(summary.n_failed, "failure", "failures")
+        );
+        count_rows(text, &failures, summary.n_failed, width);
+    }
+}
+
+fn reuse_rows(text: &mut String, summary: &Summary, width: usize) {
+    let shown = &summary.reuse[..summary.reuse.len().min(MAX_GROUPS)];
+    if shown.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "photos that come again most");
+    for group in shown {
+        let listings = counted(group.n_listings, "listing", "listings");
+        let sellers = match group.n_sellers {
+            0 => String::new(),
+            n => format!(", {}", counted(n, "seller", "sellers")),
+        };
+        let name = clip_start(&visible(&group.photo), width / 2);
+        for line in wrap(&format!("{name}: {listings}{sellers}"), width - 2) {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+}
+
+fn cost_rows(text: &mut String, summary: &Summary, width: usize) {
+    let Some(hours) = summary.core_hours_per_million() else {
+        return;
+    };
+    let stages: Vec<_> = summary
+        .stage_costs()
+        .iter()
+        .map(|cost| format!("{} {}", cost.stage, percent(cost.share)))
+        .collect();
+    let line = format!(
+        "{hours:.1} core-hours for a million photos: {}",
+        stages.join(", ")
+    );
+    for line in wrap(&line, width) {
+        let _ = writeln!(text, "{line}");
+    }
 }
 
 /// Rows of a name, a count and its share of `whole`, all aligned.

@@ -23,14 +23,21 @@ impl Program {
         self.home.path().join(name)
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ran {
-        let output = Command::new(env!("CARGO_BIN_EXE_touchstone"))
+    /// The program on this home, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_touchstone"));
+        command
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("TOUCHSTONE_HOME", self.home.path().join("home"))
-            .args(arguments)
+            .args(arguments);
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran(self
+            .command(arguments)
             .output()
-            .expect("the program starts");
-        Ran(output)
+            .expect("the program starts"))
     }
 
     /// Runs, and expects exit 0.
@@ -42,7 +49,7 @@ impl Program {
 }
 
 /// How a run ended.
-pub struct Ran(Output);
+pub struct Ran(pub Output);
 
 impl Ran {
     pub fn code(&self) -> i32 {
@@ -62,8 +69,8 @@ impl Ran {
     }
 }
 
-const PACK: &str = "fixtures/grocery/packs/oatly-oat-milk.jpg";
-const COPY: &str = "fixtures/photos/copy-oatly-oat-milk-crop.jpg";
+pub const PACK: &str = "fixtures/grocery/packs/oatly-oat-milk.jpg";
+pub const COPY: &str = "fixtures/photos/copy-oatly-oat-milk-crop.jpg";
 
 fn verdict(program: &Program, photo: &str) -> Value {
     program.done(&["match", "--json", photo]).json()[0].clone()
@@ -169,7 +176,7 @@ fn hostile_files_are_reported_one_by_one_and_cost_nothing_else() {
     );
 }
 
-fn json_lines(path: &Path) -> Vec<Value> {
+pub fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).expect("readable");
     text.lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))

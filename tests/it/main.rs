@@ -7,3 +7,4 @@ mod layers;
 mod operating;
 mod parity;
 mod quality;
+mod scan;

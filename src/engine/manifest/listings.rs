@@ -1,53 +1,110 @@
-//! Listings to check: photos, folders of photos, manifests.
+//! Listings to check: photos, folders of photos, manifests, archives, standard input.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::rows::resolve;
-use super::{ManifestError, TableRow, is_picture_path, pictures_under, read_table};
+use super::rows::{read_standard_input, resolve, scheme_of};
+use super::{
+    ManifestError, PhotoPlace, TableRow, archives, is_picture_path, pictures_under, read_table,
+};
 use crate::domain::{Listing, Seller};
 
-/// Listings with the photos' paths resolved; `Listing::photos` keeps the texts of the manifest.
-type Listings = Box<dyn Iterator<Item = Result<(Listing, Vec<PathBuf>), ManifestError>> + Send>;
+/// Listings, each with where its photos are; `Listing::photos` keeps the texts of the manifest.
+pub type Listings =
+    Box<dyn Iterator<Item = Result<(Listing, Vec<PhotoPlace>), ManifestError>> + Send>;
 
-/// Everything that `path` names: one photo, all photos of a folder (each a listing of its own, named
-/// by its path within the folder), or the lines of a manifest.
+/// Everything that `source` names, read as it is asked for:
+///
+/// - a photo: a listing of its own;
+/// - a folder: all photos below it, each a listing named by its path within the folder;
+/// - a CSV or JSONL manifest: a listing a line;
+/// - a tar (also `.tar.gz`) or zip archive: members whose names are the same up to the first dot;
+/// - `-`: JSON lines from standard input;
+/// - a pattern such as `shards/*.tar`, when nothing has that very name: what fits, by name.
 ///
 /// # Errors
-/// [`ManifestError`] when `path` itself cannot be used; bad lines are errors in the sequence.
-pub fn read_listings(path: &Path) -> Result<Listings, ManifestError> {
-    let metadata = std::fs::metadata(path).map_err(|cause| ManifestError::Unreadable {
-        path: path.to_owned(),
-        cause,
-    })?;
+/// [`ManifestError`] when `source` itself cannot be used; bad lines are errors in the sequence.
+pub fn read_listings(source: &Path) -> Result<Listings, ManifestError> {
+    if source == Path::new("-") {
+        let manifest = PathBuf::new();
+        return Ok(Box::new(
+            read_standard_input().map(move |row| placed_row(&manifest, &row?)),
+        ));
+    }
+    let metadata = match std::fs::metadata(source) {
+        Ok(metadata) => metadata,
+        Err(_) if is_pattern(source) => return read_pattern(source),
+        Err(cause) => {
+            return Err(ManifestError::Unreadable {
+                path: source.to_owned(),
+                cause,
+            });
+        }
+    };
     if metadata.is_dir() {
-        let folder = path.to_owned();
-        let files = pictures_under(path);
-        return Ok(Box::new(files.map(move |file| {
-            let file = file?;
-            let name = file
-                .strip_prefix(&folder)
-                .unwrap_or(&file)
-                .display()
-                .to_string();
-            Ok(single_photo(name, file))
-        })));
+        return Ok(Box::new(read_folder(source)));
     }
-    if let Some(table) = read_table(path)? {
-        let manifest = path.to_owned();
-        return Ok(Box::new(table.map(move |row| from_row(&manifest, &row?))));
+    if let Some(table) = read_table(source)? {
+        let manifest = source.to_owned();
+        return Ok(Box::new(table.map(move |row| placed_row(&manifest, &row?))));
     }
-    if is_picture_path(path) {
-        let name = path.display().to_string();
-        return Ok(Box::new(std::iter::once(Ok(single_photo(
-            name,
-            path.to_owned(),
-        )))));
+    if let Some(kind) = archives::kind_of(source) {
+        return archives::read_archive(source, kind);
+    }
+    if is_picture_path(source) {
+        let name = source.display().to_string();
+        let photo = single_photo(name, source.to_owned());
+        return Ok(Box::new(std::iter::once(Ok(photo))));
     }
     Err(ManifestError::UnknownType {
-        path: path.to_owned(),
+        path: source.to_owned(),
     })
+}
+
+fn read_folder(
+    folder: &Path,
+) -> impl Iterator<Item = Result<(Listing, Vec<PhotoPlace>), ManifestError>> + use<> {
+    let root = folder.to_owned();
+    pictures_under(folder).map(move |file| {
+        let file = file?;
+        let name = file
+            .strip_prefix(&root)
+            .unwrap_or(&file)
+            .display()
+            .to_string();
+        Ok(single_photo(name, file))
+    })
+}
+
+fn is_pattern(source: &Path) -> bool {
+    source.to_string_lossy().contains(['*', '?', '['])
+}
+
+/// Folders that fit are passed over; a file of unknown kind is an error in its place.
+fn read_pattern(source: &Path) -> Result<Listings, ManifestError> {
+    let pattern = source.to_string_lossy().into_owned();
+    let bad = |reason: String| ManifestError::BadPattern {
+        pattern: pattern.clone(),
+        reason,
+    };
+    let fitting = glob::glob(&pattern).map_err(|cause| bad(cause.to_string()))?;
+    let mut fitting = fitting
+        .filter(|found| !found.as_ref().is_ok_and(|path| path.is_dir()))
+        .peekable();
+    if fitting.peek().is_none() {
+        return Err(bad("no file fits this pattern".to_owned()));
+    }
+    Ok(Box::new(fitting.flat_map(|found| -> Listings {
+        let opened = match found {
+            Ok(path) => read_listings(&path),
+            Err(error) => Err(ManifestError::Unreadable {
+                path: error.path().to_owned(),
+                cause: error.into(),
+            }),
+        };
+        opened.unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
+    })))
 }
 
 /// The one listing of a file that holds a JSON object, with its photos' paths resolved.
@@ -73,13 +130,13 @@ pub fn read_listing(path: &Path) -> Result<(Listing, Vec<PathBuf>), ManifestErro
     )
 }
 
-fn single_photo(name: String, file: PathBuf) -> (Listing, Vec<PathBuf>) {
+fn single_photo(name: String, file: PathBuf) -> (Listing, Vec<PhotoPlace>) {
     let listing = Listing {
         listing_id: name.clone(),
         photos: vec![name],
         ..Listing::default()
     };
-    (listing, vec![file])
+    (listing, vec![PhotoPlace::File(file)])
 }
 
 /// Columns that a CSV manifest may use for the seller's fields.
@@ -89,29 +146,56 @@ const SELLER_COLUMNS: [(&str, &str); 3] = [
     ("seller_country", "country"),
 ];
 
+fn placed_row(
+    manifest: &Path,
+    row: &TableRow,
+) -> Result<(Listing, Vec<PhotoPlace>), ManifestError> {
+    let listing = listing_of(row, photos_of(row)?)?;
+    let places = listing
+        .photos
+        .iter()
+        .map(|text| match scheme_of(text) {
+            None | Some("file") => PhotoPlace::File(resolve(manifest, text)),
+            Some(scheme) => PhotoPlace::Nowhere(format!(
+                "{scheme} addresses are not fetched: photos must be local files"
+            )),
+        })
+        .collect();
+    Ok((listing, places))
+}
+
 fn from_row(manifest: &Path, row: &TableRow) -> Result<(Listing, Vec<PathBuf>), ManifestError> {
-    let photos = ["photos", "photo", "path"]
+    let listing = listing_of(row, photos_of(row)?)?;
+    let paths = listing.photos.iter().map(|text| resolve(manifest, text));
+    let paths = paths.collect();
+    Ok((listing, paths))
+}
+
+fn photos_of(row: &TableRow) -> Result<Vec<String>, ManifestError> {
+    ["photos", "photo", "path"]
         .iter()
         .map(|column| row.list(column))
         .find(|photos| !photos.is_empty())
         .ok_or_else(|| ManifestError::BadLine {
             source_name: row.source_name.clone(),
             reason: "no photos".to_owned(),
-        })?;
+        })
+}
+
+/// The listing of a row, with these photos, one at least.
+pub(super) fn listing_of(row: &TableRow, photos: Vec<String>) -> Result<Listing, ManifestError> {
     let listing_id = row.text("listing_id").unwrap_or_else(|| photos[0].clone());
     let mut other = row.fields.clone();
     for column in ["listing_id", "photos", "photo", "path", "seller"] {
         other.remove(column);
     }
     let seller = seller_of(row, &mut other)?;
-    let paths = photos.iter().map(|text| resolve(manifest, text)).collect();
-    let listing = Listing {
+    Ok(Listing {
         listing_id,
         photos,
         seller,
         other,
-    };
-    Ok((listing, paths))
+    })
 }
 
 fn seller_of(
@@ -147,7 +231,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn read(name: &str, text: &str) -> Vec<Result<(Listing, Vec<PathBuf>), ManifestError>> {
+    fn read(name: &str, text: &str) -> Vec<Result<(Listing, Vec<PhotoPlace>), ManifestError>> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(name);
         fs::write(&path, text).expect("a file");
@@ -183,5 +267,36 @@ mod tests {
                 .to_string()
                 .contains("line 3")
         );
+    }
+
+    #[test]
+    fn addresses_that_are_not_fetched_are_named() {
+        let listings = read("l.csv", "photos\nhttps://x/a.jpg|file:///p/b.jpg\n");
+        let (_, places) = listings[0].as_ref().expect("good");
+        assert!(matches!(&places[0], PhotoPlace::Nowhere(reason) if reason.contains("https")));
+        assert_eq!(places[1], PhotoPlace::File("/p/b.jpg".into()));
+    }
+
+    #[test]
+    fn patterns_name_files_in_order() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["b.jpg", "a.png", "c.txt"] {
+            fs::write(folder.path().join(name), b"").expect("a file");
+        }
+        let all = |pattern: &str| read_listings(&folder.path().join(pattern));
+        let photos: Vec<_> = all("[ab].*").expect("two").collect();
+        let ids = photos
+            .iter()
+            .map(|listing| &listing.as_ref().expect("good").0.listing_id);
+        let ids: Vec<_> = ids
+            .map(|id| Path::new(id).file_name().expect("a name"))
+            .collect();
+        assert_eq!(ids, ["a.png", "b.jpg"]);
+        let message = all("x*").err().expect("none fits").to_string();
+        assert!(
+            message.contains("x*") && message.contains("no file fits"),
+            "{message}"
+        );
+        assert!(all("*").expect("three").any(|listing| listing.is_err()));
     }
 }

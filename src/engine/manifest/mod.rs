@@ -2,8 +2,11 @@
 //!
 //! A bad line is an error that names the line; reading goes on behind it.
 
+mod archives;
 mod assets;
+mod finder;
 mod listings;
+mod places;
 mod rows;
 
 use std::io;
@@ -14,7 +17,9 @@ use thiserror::Error;
 use crate::domain::DomainError;
 
 pub use assets::{AssetSource, FolderDefaults, read_assets};
-pub use listings::{read_listing, read_listings};
+pub use finder::PhotoFinder;
+pub use listings::{Listings, read_listing, read_listings};
+pub use places::PhotoPlace;
 pub use rows::{Table, TableRow, read_table};
 
 /// What is wrong with a manifest, or with a line of it.
@@ -31,10 +36,18 @@ pub enum ManifestError {
         cause: io::Error,
     },
     /// A file that is neither a picture nor a manifest.
-    #[error("{path} is neither a folder, a .csv or .jsonl manifest, nor a picture", path = path.display())]
+    #[error("{path} is neither a folder, a .csv or .jsonl manifest, an archive (.tar, .tar.gz, .zip), nor a picture", path = path.display())]
     UnknownType {
         /// The file.
         path: PathBuf,
+    },
+    /// A pattern that no file fits, or that is no pattern.
+    #[error("{pattern}: {reason}")]
+    BadPattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A line that cannot be read.
     #[error("{source_name}: {reason}")]
@@ -68,6 +81,7 @@ impl ManifestError {
             Self::Unreadable { path, .. } | Self::UnknownType { path } => {
                 path.display().to_string()
             }
+            Self::BadPattern { pattern, .. } => pattern.clone(),
             Self::BadLine { source_name, .. }
             | Self::BadValue { source_name, .. }
             | Self::NoBrand { source_name } => source_name.clone(),
@@ -86,6 +100,11 @@ impl ManifestError {
 const PICTURE_ENDINGS: [&str; 11] = [
     "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "tif", "tiff", "bmp", "svg",
 ];
+
+/// Whether the ending of `path` is that of an archive that listings are read from.
+pub fn is_archive_path(path: &Path) -> bool {
+    archives::kind_of(path).is_some()
+}
 
 /// Whether the ending of `path` is that of a picture; what is inside is found out when decoding.
 pub fn is_picture_path(path: &Path) -> bool {

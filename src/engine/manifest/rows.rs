@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -76,6 +76,16 @@ pub fn read_table(path: &Path) -> Result<Option<Table>, ManifestError> {
     Ok(None)
 }
 
+/// Whether the ending of `path` is that of a manifest.
+pub(super) fn is_table_path(path: &Path) -> bool {
+    has_ending(path, &["csv", "jsonl", "ndjson"])
+}
+
+/// The rows of JSON lines on standard input, each as soon as it is there.
+pub(super) fn read_standard_input() -> Table {
+    Box::new(json_rows(Path::new("standard input"), io::stdin()))
+}
+
 fn csv_rows(
     path: &Path,
     file: File,
@@ -136,7 +146,7 @@ fn csv_row(
 }
 
 /// Spreadsheets put a byte order mark first; without this it would become part of a column's name.
-fn skip_byte_order_mark(file: File) -> BufReader<File> {
+fn skip_byte_order_mark<R: Read>(file: R) -> BufReader<R> {
     let mut reader = BufReader::new(file);
     if reader
         .fill_buf()
@@ -147,10 +157,10 @@ fn skip_byte_order_mark(file: File) -> BufReader<File> {
     reader
 }
 
-fn json_rows(
+fn json_rows<R: Read>(
     path: &Path,
-    file: File,
-) -> impl Iterator<Item = Result<TableRow, ManifestError>> + use<> {
+    file: R,
+) -> impl Iterator<Item = Result<TableRow, ManifestError>> + use<R> {
     let path = path.to_owned();
     let mut reader = skip_byte_order_mark(file);
     let mut line_number = 0u64;
@@ -175,7 +185,7 @@ fn json_rows(
 /// The next line without its end; `None` at the end of the file.
 fn read_bounded_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    let n = io::Read::take(&mut *reader, MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
+    let n = Read::take(&mut *reader, MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
     if n > MAX_LINE_BYTES {
         let message = format!("a line of more than {MAX_LINE_BYTES} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
@@ -203,10 +213,53 @@ fn at_line(path: &Path, line_number: u64) -> String {
     format!("{} line {line_number}", path.display())
 }
 
-/// `text` as a path, relative ones from the folder of the manifest.
+/// `text` as a path, relative ones from the folder of the manifest. `file:` addresses are paths in
+/// percent code.
 pub(super) fn resolve(manifest: &Path, text: &str) -> PathBuf {
-    let text = text.strip_prefix("file://").unwrap_or(text);
-    manifest.parent().unwrap_or(Path::new("")).join(text)
+    let folder = manifest.parent().unwrap_or(Path::new(""));
+    match scheme_of(text) {
+        Some("file") => {
+            let rest = &text["file:".len()..];
+            let path = match rest.strip_prefix("//") {
+                // The host before the path is this one.
+                Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+                None => rest,
+            };
+            folder.join(decoded(path))
+        }
+        _ => folder.join(text),
+    }
+}
+
+/// The scheme that an address begins with: letters and digits before `:`, two at least, so that a
+/// drive's letter is none; in other cases than `file:` only before `//`, since names hold colons too.
+pub(super) fn scheme_of(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    if !is_scheme {
+        return None;
+    }
+    if scheme.eq_ignore_ascii_case("file") {
+        return Some("file");
+    }
+    rest.starts_with("//").then_some(scheme)
+}
+
+#[cfg(unix)]
+fn decoded(path: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(not(unix))]
+fn decoded(path: &str) -> PathBuf {
+    let text = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    PathBuf::from(text.into_owned())
 }
 
 #[cfg(test)]
@@ -271,5 +324,26 @@ mod tests {
                 .iter()
                 .all(Result::is_err)
         );
+    }
+
+    #[test]
+    fn file_addresses_are_paths() {
+        let manifest = Path::new("/lists/l.jsonl");
+        for (text, path) in [
+            ("a.jpg", "/lists/a.jpg"),
+            ("/p/a.jpg", "/p/a.jpg"),
+            ("file:///p/a%20b.jpg", "/p/a b.jpg"),
+            ("file://localhost/p/a.jpg", "/p/a.jpg"),
+            ("file:/p/a.jpg", "/p/a.jpg"),
+            ("file:a.jpg", "/lists/a.jpg"),
+            ("FILE:///p/%E7%B7%91.jpg", "/p/緑.jpg"),
+            ("odd:name.jpg", "/lists/odd:name.jpg"),
+            ("100%25.jpg", "/lists/100%25.jpg"),
+        ] {
+            assert_eq!(resolve(manifest, text), Path::new(path), "{text}");
+        }
+        assert_eq!(scheme_of("https://x/a.jpg"), Some("https"));
+        assert_eq!(scheme_of("C:/a.jpg"), None);
+        assert_eq!(scheme_of("odd:name.jpg"), None);
     }
 }

@@ -37,10 +37,12 @@ pub(super) struct Card<'a> {
 }
 
 impl<'a> Card<'a> {
-    /// The card at `position` of the page. `asset_size`: of the picture defined before, if any.
+    /// The card at `position` of the page. `thumbnail`: a JPEG of the photo; `asset_size`: of the picture
+    /// defined before, if any.
     pub(super) fn new(
         position: usize,
         kept: &'a KeptFinding,
+        thumbnail: Option<&[u8]>,
         asset_size: Option<[u32; 2]>,
     ) -> Self {
         let finding = &kept.finding;
@@ -58,7 +60,7 @@ impl<'a> Card<'a> {
             verdict_class,
             probability: percent(finding.probability),
             bar: format!("{:.1}", finding.probability.clamp(0.0, 1.0) * 100.0),
-            photo_uri: kept.thumbnail.as_deref().map(data_uri),
+            photo_uri: thumbnail.map(data_uri),
             region: finding.region.clipped(width, height),
             radius: width.max(height) / 160.0,
             place: place(&finding.region),

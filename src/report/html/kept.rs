@@ -4,7 +4,6 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::SharedJpeg;
 use crate::domain::{Finding, Listing, PhotoVerdict, ScannedPhoto, Verdict};
 
 /// A finding and where it was found.
@@ -16,8 +15,6 @@ pub(super) struct KeptFinding {
     pub verdict: Verdict,
     pub photo_size: [u32; 2],
     pub finding: Finding,
-    /// The whole photo, small.
-    pub thumbnail: SharedJpeg,
     /// Position among all findings of the scan.
     serial: u64,
 }
@@ -67,21 +64,14 @@ impl MostProbable {
         }
     }
 
-    /// Adds the findings of `photo`; its thumbnail is asked for once, when the first is kept.
-    pub(super) fn add(
-        &mut self,
-        scanned: &ScannedPhoto,
-        photo: &PhotoVerdict,
-        thumbnail: &mut dyn FnMut() -> Option<Vec<u8>>,
-    ) {
-        let mut shared: Option<SharedJpeg> = None;
+    /// Adds the findings of `photo`.
+    pub(super) fn add(&mut self, scanned: &ScannedPhoto, photo: &PhotoVerdict) {
         for finding in &photo.findings {
             let serial = self.n_added;
             self.n_added += 1;
             if !self.has_room_for(finding.probability) {
                 continue;
             }
-            let shared = shared.get_or_insert_with(|| thumbnail().map(Arc::from));
             self.heap.push(Reverse(KeptFinding {
                 listing: Arc::clone(&scanned.listing),
                 photo: scanned.photo.clone(),
@@ -89,7 +79,6 @@ impl MostProbable {
                 verdict: photo.verdict,
                 photo_size: photo.photo_size,
                 finding: finding.clone(),
-                thumbnail: shared.clone(),
                 serial,
             }));
             if self.heap.len() > self.limit {
@@ -134,24 +123,15 @@ mod tests {
         scanned
     }
 
-    fn add(kept: &mut MostProbable, scanned: &ScannedPhoto) -> usize {
-        let mut n_asked = 0;
+    fn add(kept: &mut MostProbable, scanned: &ScannedPhoto) {
         let photo = scanned.outcome.as_ref().expect("a verdict");
-        kept.add(scanned, photo, &mut || {
-            n_asked += 1;
-            Some(vec![1])
-        });
-        n_asked
+        kept.add(scanned, photo);
     }
 
     #[test]
-    fn thumbnails_are_asked_for_once_and_only_when_kept() {
-        let mut kept = MostProbable::new(2);
-        assert_eq!(add(&mut kept, &photo_with(&[0.9, 0.8])), 1);
-        assert_eq!(add(&mut kept, &photo_with(&[0.8, 0.1])), 0);
-        assert_eq!(add(&mut kept, &photo_with(&[0.95])), 1);
+    fn nothing_may_be_kept() {
         let mut none = MostProbable::new(0);
-        assert_eq!(add(&mut none, &photo_with(&[1.0])), 0);
+        add(&mut none, &photo_with(&[1.0]));
         assert!(none.into_sorted().is_empty());
     }
 

@@ -111,6 +111,10 @@ fn tiles(summary: &Summary) -> Vec<Tile> {
 #[derive(Template)]
 #[template(path = "report_head.html")]
 pub(super) struct Head<'a> {
+    /// Number of the page; only the first shows the summary.
+    page: usize,
+    /// Links to other pages, HTML.
+    links: String,
     options: &'a HtmlOptions,
     policy: String,
     style: &'static str,
@@ -133,15 +137,19 @@ pub(super) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    /// `cards`: of this page; `n_cards`: of all pages.
     pub(super) fn new(
         options: &'a HtmlOptions,
         summary: &Summary,
         cards: &'a [KeptFinding],
+        n_cards: usize,
     ) -> Self {
         let kinds: BTreeSet<_> = cards.iter().map(|kept| kept.finding.kind).collect();
         let verdicts: BTreeSet<_> = cards.iter().map(|kept| kept.verdict).collect();
         let mean = summary.mean_ms();
         Self {
+            page: 1,
+            links: String::new(),
             options,
             policy: policy(),
             style: STYLE,
@@ -165,7 +173,7 @@ impl<'a> Head<'a> {
             brands_note: (summary.by_brand.len() > MAX_BRANDS)
                 .then(|| format!("The {MAX_BRANDS} foremost of {}.", summary.by_brand.len())),
             n_findings: counted(summary.n_findings, "finding", "findings"),
-            note: left_out(summary, cards.len()),
+            note: left_out(summary, n_cards),
             n_cards: cards.len(),
             authorised: (summary.n_authorised > 0)
                 .then(|| counted(summary.n_authorised, "finding", "findings")),
@@ -181,8 +189,10 @@ impl<'a> Head<'a> {
         }
     }
 
-    pub(super) fn html(&self) -> String {
-        rendered(self)
+    pub(super) fn html(mut self, page: usize, links: &str) -> String {
+        self.page = page;
+        links.clone_into(&mut self.links);
+        rendered(&self)
     }
 }
 
@@ -298,7 +308,10 @@ impl Failure {
 /// From the end of the cards to the end of the page.
 #[derive(Template)]
 #[template(path = "report_foot.html")]
+#[derive(Clone)]
 pub(super) struct Foot<'a> {
+    /// Links to other pages, HTML.
+    links: String,
     n_cards: usize,
     failures: &'a [Failure],
     n_failed: String,
@@ -308,9 +321,10 @@ pub(super) struct Foot<'a> {
 }
 
 impl<'a> Foot<'a> {
-    pub(super) fn new(n_cards: usize, failures: &'a [Failure], n_failed: u64) -> Self {
+    pub(super) fn new(failures: &'a [Failure], n_failed: u64) -> Self {
         Self {
-            n_cards,
+            links: String::new(),
+            n_cards: 0,
             failures,
             n_failed: counted(n_failed, "photo", "photos"),
             n_left_out: n_failed.saturating_sub(failures.len() as u64),
@@ -319,7 +333,14 @@ impl<'a> Foot<'a> {
         }
     }
 
-    pub(super) fn html(&self) -> String {
-        rendered(self)
+    /// The failures are listed on the first page alone.
+    pub(super) fn html(&self, page: usize, n_cards: usize, links: &str) -> String {
+        let failures = if page == 1 { self.failures } else { &[] };
+        rendered(&Self {
+            links: links.to_owned(),
+            n_cards,
+            failures,
+            ..self.clone()
+        })
     }
 }

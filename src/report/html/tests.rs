@@ -14,6 +14,13 @@ fn jpeg() -> Vec<u8> {
     thumbnail(&RgbImage::new(64, 48), THUMBNAIL_SIDE_PX).expect("a thumbnail")
 }
 
+fn thumbnails() -> Thumbnails<'static> {
+    Thumbnails {
+        photos: Box::new(|_| Some(jpeg())),
+        assets: Box::new(|id| (id == AssetId(7)).then(jpeg)),
+    }
+}
+
 fn page_of(scan: &[ScannedPhoto], max_findings: usize) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("report.html");
@@ -21,17 +28,16 @@ fn page_of(scan: &[ScannedPhoto], max_findings: usize) -> String {
         source: "listings.jsonl".into(),
         made_at: "24 November 2026, 09:30 UTC".into(),
         max_findings,
+        page_findings: PAGE_FINDINGS,
     };
-    let output = Output::create(&path).expect("creatable");
-    let assets = Box::new(|id| (id == AssetId(7)).then(jpeg));
-    let mut report = Box::new(HtmlReport::new(output, options, assets));
+    let mut report = Box::new(HtmlReport::new(&path, options, thumbnails()).expect("creatable"));
     let mut summary = Summary {
         elapsed: Duration::from_secs(2),
         ..Summary::default()
     };
     for scanned in scan {
         summary.add(scanned);
-        report.write(scanned, &mut || Some(jpeg())).expect("memory");
+        report.write(scanned).expect("memory");
     }
     report.finish(&summary).expect("finished");
     std::fs::read_to_string(&path).expect("there")
@@ -90,6 +96,54 @@ fn the_page_says_what_it_leaves_out() {
         text.contains("1 most probable of 4 findings; 3 less probable"),
         "{text}"
     );
+}
+
+#[test]
+fn many_findings_stand_on_linked_pages_and_old_pages_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("my report #1.html");
+    let write = |n_photos: usize| {
+        let options = HtmlOptions {
+            source: "listings.jsonl".into(),
+            made_at: "now".into(),
+            max_findings: MAX_FINDINGS,
+            page_findings: 100,
+        };
+        let report = HtmlReport::new(&path, options, thumbnails());
+        let mut report = Box::new(report.expect("creatable"));
+        let mut summary = Summary::default();
+        for scanned in samples::scan().iter().cycle().step_by(5).take(n_photos) {
+            summary.add(scanned);
+            report.write(scanned).expect("memory");
+        }
+        report.finish(&summary).expect("finished");
+    };
+    write(5_000);
+    // Every page but the ends is found from the one before, and all cards are on them, once.
+    let (mut at, mut n_cards, mut n_pages) = (path.clone(), 0, 0);
+    loop {
+        let text = std::fs::read_to_string(&at).expect("a page");
+        assert!(text.len() < 1 << 20, "{} bytes", text.len());
+        let page = parsed(&text);
+        n_pages += 1;
+        n_cards += count(&page, "article");
+        let summaries = count(&page, ".tiles");
+        assert_eq!(summaries, usize::from(n_pages == 1));
+        assert_eq!(count(&page, "nav.pages"), 2);
+        let next = Selector::parse("a[rel=next]").expect("a selector");
+        let Some(link) = page.select(&next).next() else {
+            break;
+        };
+        let href = link.attr("href").expect("an address");
+        let decoded = percent_encoding::percent_decode_str(href).decode_utf8();
+        at = at.with_file_name(decoded.expect("UTF-8").as_ref());
+    }
+    assert_eq!((n_pages, n_cards), (100, 10_000));
+    write(51);
+    let pages = || std::fs::read_dir(folder.path().join("my report #1.pages"));
+    assert_eq!(pages().expect("a folder").count(), 1);
+    write(5);
+    assert!(pages().is_err());
 }
 
 #[test]

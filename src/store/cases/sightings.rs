@@ -77,6 +77,40 @@ impl Store {
             .read_one(|conn| precedent(conn, cluster, asset))
     }
 
+    /// Keeps what is known of a photo that was seen in no listing that is kept, for so many days; on disk
+    /// when this returns.
+    ///
+    /// # Errors
+    /// Those of the database; nothing is kept then.
+    pub fn keep_photo(&self, photo: &NewPhoto, days: u32) -> Result<(), StoreError> {
+        let keeping = Keeping {
+            keep: Keep::Findings,
+            days,
+        };
+        self.connections
+            .write(|w| put_photo(w.conn(), photo, keeping).map(|_| ()))
+    }
+
+    /// The network that described a photo, and what it said, in a form that only its maker reads; `None`
+    /// when that is not kept.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn photo_description(
+        &self,
+        sha256: &FileDigest,
+    ) -> Result<Option<(ModelId, Vec<u8>)>, StoreError> {
+        self.connections.read_one(|conn| {
+            Ok(conn
+                .prepare_cached(
+                    "SELECT model, description FROM photos
+                     WHERE sha256 = ?1 AND description IS NOT NULL",
+                )?
+                .query_row([sha256.0], |row| Ok((ModelId(row.get(0)?), row.get(1)?)))
+                .optional()?)
+        })
+    }
+
     /// Keeps a sighting with its findings, all on disk when this returns. The same sighting again
     /// renews what nobody has decided on. Gives the findings' ids and where they stand, in the order
     /// given.

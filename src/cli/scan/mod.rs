@@ -1,0 +1,303 @@
+//! `touchstone scan`
+
+mod destinations;
+mod documents;
+mod earlier;
+mod merge;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use indicatif::ProgressBar;
+
+use self::destinations::Destinations;
+use self::documents::{Documents, summarised};
+use self::earlier::EarlierScan;
+use super::args::{ScanAction, ScanArguments, ScanCommand};
+use super::{Outcome, progress};
+use crate::config::Settings;
+use crate::domain::ScannedPhoto;
+use crate::engine::manifest::{PhotoFinder, is_archive_path, read_listings};
+use crate::engine::{EarlierAnswers, Engine, ScanOptions, ScanUnit, scan_units};
+use crate::report::{
+    Reuse, ScanIdentity, ScanWriter, SourceState, Spool, Summary, SummaryFile, TextStyle,
+    write_summary,
+};
+
+/// Failures that are told one by one.
+const MAX_TOLD: u64 = 100;
+/// Groups of photos that come again, in the summary.
+const MAX_GROUPS: usize = 20;
+
+pub(super) fn run(settings: Settings, command: ScanCommand) -> anyhow::Result<Outcome> {
+    match (command.action, command.arguments) {
+        (Some(ScanAction::Merge(merge)), _) => merge::run(settings, merge),
+        (None, Some(arguments)) => scan(settings, arguments),
+        (None, None) => bail!("say what to scan"),
+    }
+}
+
+fn scan(settings: Settings, arguments: ScanArguments) -> anyhow::Result<Outcome> {
+    let destinations = Destinations::new(&arguments.out, &arguments.format)?;
+    if arguments.resume && destinations.main().is_none() {
+        bail!("--resume goes on with a file: standard output cannot be continued");
+    }
+    let engine = Engine::open(settings.engine)?;
+    if engine.with_registry(|registry| registry.n_references())? == 0 {
+        bail!("nothing is registered yet: start with `touchstone register`");
+    }
+    let identity = identity(&engine, &arguments)?;
+    let may_be_done = arguments.resume || arguments.shard.is_some();
+    if may_be_done && let Some(outcome) = already_done(&destinations, &identity)? {
+        return Ok(outcome);
+    }
+    destinations.check()?;
+    let under_way = Scan {
+        engine: &engine,
+        arguments: &arguments,
+        destinations,
+        identity,
+    };
+    under_way.run()
+}
+
+fn identity(engine: &Engine, arguments: &ScanArguments) -> anyhow::Result<ScanIdentity> {
+    let settings = engine.settings();
+    let fingerprint = engine.fingerprint()?;
+    Ok(ScanIdentity {
+        touchstone: fingerprint.touchstone,
+        stamp: engine.scan_stamp()?,
+        files: fingerprint.files,
+        review_at: settings.policy.review_at(),
+        flag_at: settings.policy.flag_at(),
+        stages: format!("{:?}", settings.stages),
+        source: arguments.source.display().to_string(),
+        shard: arguments.shard,
+        source_state: SourceState::of(&arguments.source),
+    })
+}
+
+/// How a scan ended that needs not be done again; `None` when it must be.
+fn already_done(
+    destinations: &Destinations,
+    identity: &ScanIdentity,
+) -> anyhow::Result<Option<Outcome>> {
+    let Some(main) = destinations.main() else {
+        return Ok(None);
+    };
+    let Some(summary) = SummaryFile::read(&main.path)? else {
+        return Ok(None);
+    };
+    if summary.scan != *identity || !destinations.are_there() {
+        return Ok(None);
+    }
+    Spool::clear(&main.path);
+    eprintln!(
+        "already done: {} photos, {} failed; {}",
+        summary.n_photos,
+        summary.n_failed,
+        SummaryFile::path_of(&main.path).display()
+    );
+    let n_failed = usize::try_from(summary.n_failed).unwrap_or(usize::MAX);
+    Ok(Some(Outcome::of_failures(n_failed)))
+}
+
+/// A scan with all that it needs.
+struct Scan<'a> {
+    engine: &'a Engine,
+    arguments: &'a ScanArguments,
+    destinations: Destinations,
+    identity: ScanIdentity,
+}
+
+impl Scan<'_> {
+    fn run(self) -> anyhow::Result<Outcome> {
+        let source = &self.arguments.source;
+        let main = self.destinations.main().map(|main| main.path.clone());
+        let started = Instant::now();
+        if self.arguments.resume
+            && let Some(main) = &main
+            && self.destinations.main_is_rows()
+            && Spool::is_published(main, &self.identity)?
+        {
+            let documents = self.documents()?;
+            let summary = summarised(main, documents, started.elapsed(), 0)?;
+            return self.finish(None, summary);
+        }
+        let mut units = scan_units(read_listings(source)?, self.arguments.shard);
+        // Rows have a place of their own even when all results go to standard output, unless each can be
+        // written there at once.
+        let lent = match &main {
+            None if self.destinations.need_rows() => Some(tempfile::tempdir()?),
+            _ => None,
+        };
+        let rows_at = main.or_else(|| lent.as_ref().map(|folder| folder.path().join("rows")));
+        let mut spool = match &rows_at {
+            Some(rows_at) if self.arguments.resume => {
+                Some(Spool::resume(rows_at, &self.identity, |row| {
+                    is_next(&mut units, row)
+                })?)
+            }
+            Some(rows_at) => Some(Spool::begin(rows_at, &self.identity)?),
+            None => None,
+        };
+        let n_resumed = spool.as_ref().map_or(0, Spool::n_rows);
+        let mut live = self.destinations.open_live()?;
+        let mut summary = Summary::default();
+        let mut reuse = Reuse::default();
+        let bar = self.bar(n_resumed)?;
+        let mut n_told = 0;
+        self.look_at(units, |scanned| {
+            tell(&bar, &scanned, &mut n_told);
+            for writer in &mut live {
+                writer.write(&scanned)?;
+            }
+            match &mut spool {
+                Some(spool) => spool.write(&scanned)?,
+                None => {
+                    summary.add(&scanned);
+                    reuse.add(&scanned);
+                }
+            }
+            bar.inc(1);
+            Ok(())
+        })?;
+        bar.finish_and_clear();
+        let summary = match &mut spool {
+            Some(spool) => {
+                spool.sync()?;
+                let (rows, documents) = (spool.path().to_owned(), self.documents()?);
+                summarised(&rows, documents, started.elapsed(), n_resumed).with_context(|| {
+                    format!(
+                        "all rows are in {}: run again with --resume",
+                        rows.display()
+                    )
+                })?
+            }
+            None => {
+                summary.elapsed = started.elapsed();
+                summary.reuse = reuse.largest(MAX_GROUPS);
+                summary.n_reuse_forgotten = reuse.n_forgotten();
+                summary
+            }
+        };
+        for writer in live {
+            writer.finish(&summary)?;
+        }
+        self.finish(spool, summary)
+    }
+
+    fn look_at(
+        &self,
+        units: impl Iterator<Item = ScanUnit> + Send + 'static,
+        take: impl FnMut(ScannedPhoto) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let earlier = match &self.arguments.since {
+            Some(path) => EarlierScan::open(path, &self.identity)?,
+            None => None,
+        };
+        let options = ScanOptions {
+            cache_bytes: self.arguments.cache_mib << 20,
+            earlier: earlier
+                .as_ref()
+                .map(|earlier| earlier as &dyn EarlierAnswers),
+            keep_days: self.arguments.keep_days,
+        };
+        self.engine.scan(units, &options, take)
+    }
+
+    fn documents(&self) -> anyhow::Result<Documents<'_>> {
+        let source = &self.arguments.source;
+        let finder = PhotoFinder::new(source);
+        let to_write = self.destinations.documents();
+        Documents::open(Some(self.engine), finder, &self.identity.source, to_write)
+    }
+
+    /// Gives results their names, then says so.
+    fn finish(self, spool: Option<Spool>, summary: Summary) -> anyhow::Result<Outcome> {
+        if let Some(main) = self.destinations.main() {
+            let mut spool = spool;
+            if let Some(spool) = &mut spool
+                && self.destinations.main_is_rows()
+            {
+                spool.publish(&main.path)?;
+            }
+            SummaryFile::new(self.identity, &summary, &[]).write(&main.path)?;
+            match spool {
+                Some(spool) => spool.close(),
+                None => Spool::clear(&main.path),
+            }
+        }
+        print_summary(&summary)?;
+        Ok(outcome_of(&summary))
+    }
+
+    /// A bar with the time left where a pass over the source is worth it: not for what can be read but
+    /// once, or is large to read.
+    fn bar(&self, n_done: u64) -> anyhow::Result<ProgressBar> {
+        let source = &self.arguments.source;
+        let is_cheap = source.exists() && !is_archive_path(source);
+        let n_photos = if is_cheap && io::stderr().is_terminal() {
+            let units = scan_units(read_listings(source)?, self.arguments.shard);
+            Some(units.count() as u64)
+        } else {
+            None
+        };
+        let bar = progress::bar(n_photos, "photos");
+        bar.set_position(n_done);
+        bar.reset_eta();
+        Ok(bar)
+    }
+}
+
+/// Whether the source's next photo is that of `row`; what it is otherwise, in words.
+fn is_next(units: &mut impl Iterator<Item = ScanUnit>, row: &ScannedPhoto) -> Result<(), String> {
+    match units.next() {
+        Some(unit)
+            if unit.photo == row.photo && unit.listing.listing_id == row.listing.listing_id =>
+        {
+            Ok(())
+        }
+        Some(unit) => Err(format!(
+            "photo {:?} of listing {:?}",
+            unit.photo, unit.listing.listing_id
+        )),
+        None => Err("nothing more".to_owned()),
+    }
+}
+
+fn tell(bar: &ProgressBar, scanned: &ScannedPhoto, n_told: &mut u64) {
+    let Err(reason) = &scanned.outcome else {
+        return;
+    };
+    *n_told += 1;
+    if *n_told <= MAX_TOLD {
+        let listing = &scanned.listing.listing_id;
+        bar.suspend(|| eprintln!("{listing} {}: {reason}", scanned.photo));
+    } else if *n_told == MAX_TOLD + 1 {
+        bar.suspend(|| eprintln!("further failures are in the results and in the summary"));
+    }
+}
+
+fn print_summary(summary: &Summary) -> anyhow::Result<()> {
+    let style = TextStyle {
+        colour: io::stderr().is_terminal(),
+        ..TextStyle::default()
+    };
+    write_summary(&mut io::stderr().lock(), summary, style)?;
+    io::stderr().flush()?;
+    Ok(())
+}
+
+fn outcome_of(summary: &Summary) -> Outcome {
+    Outcome::of_failures(usize::try_from(summary.n_failed).unwrap_or(usize::MAX))
+}
+
+/// Writers that are fed as rows come.
+type Writers<'a> = Vec<Box<dyn ScanWriter + 'a>>;
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,256 @@
+//! Many listings: all cores busy, bounded memory, one answer for every photo in the order given.
+//!
+//! One thread reads the listings, a thread a core looks at photos, and whoever called takes the answers.
+//! Between them are queues of fixed length, so that the slowest sets the pace and nothing piles up.
+
+mod earlier;
+mod held;
+mod photo;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use self::held::{HeldBytes, Permit};
+use self::photo::Looker;
+use super::manifest::{Listings, PhotoPlace};
+use super::{Engine, EngineError};
+use crate::domain::{Listing, ScanStamp, ScannedPhoto, Shard};
+
+pub use earlier::{EarlierAnswer, EarlierAnswers};
+
+/// Photos under way for each core: a large photo must not hold up the cores that are done with what
+/// came after it.
+const PHOTOS_PER_CORE: usize = 32;
+/// Bytes of photos under way that were read ahead, as those of archives are.
+const MAX_HELD_BYTES: usize = 256 << 20;
+/// Bytes of answers that are kept in case the same photo comes again; about 100,000 of them.
+pub const CACHE_BYTES: u64 = 128 << 20;
+
+/// How long a thread without work waits before it looks whether the scan is over.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How a scan is to be done.
+pub struct ScanOptions<'a> {
+    /// Bytes of answers that are kept in case the same photo comes again; 0: none.
+    pub cache_bytes: u64,
+    /// Answers of an earlier scan, to be used where they still hold.
+    pub earlier: Option<&'a dyn EarlierAnswers>,
+    /// Days for which descriptions of photos are kept, about 90 kB each, so that a later scan can tell
+    /// which of these answers still hold when more is registered; `None`: none are.
+    pub keep_days: Option<u32>,
+}
+
+impl Default for ScanOptions<'_> {
+    fn default() -> Self {
+        Self {
+            cache_bytes: CACHE_BYTES,
+            earlier: None,
+            keep_days: None,
+        }
+    }
+}
+
+/// One photo of one listing, or a line that could not be read in place of one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScanUnit {
+    /// The offer it belongs to; of a bad line only the place, as its id.
+    pub listing: Arc<Listing>,
+    /// The photo's location as the manifest gave it.
+    pub photo: String,
+    /// Where it is.
+    pub place: PhotoPlace,
+}
+
+/// The photos of `listings`, of those that are in `shard`. A bad line is one of them, too, in the shard of
+/// its place.
+pub fn scan_units(
+    listings: Listings,
+    shard: Option<Shard>,
+) -> impl Iterator<Item = ScanUnit> + Send + use<> {
+    listings
+        .map(|listing| {
+            listing.unwrap_or_else(|error| {
+                let listing = Listing {
+                    listing_id: error.place(),
+                    photos: vec![String::new()],
+                    ..Listing::default()
+                };
+                (listing, vec![PhotoPlace::Nowhere(error.reason())])
+            })
+        })
+        .filter(move |(listing, _)| shard.is_none_or(|shard| shard.holds(&listing.listing_id)))
+        .flat_map(|(listing, places)| {
+            let listing = Arc::new(listing);
+            places
+                .into_iter()
+                .enumerate()
+                .map(move |(idx, place)| ScanUnit {
+                    photo: listing.photos[idx].clone(),
+                    listing: Arc::clone(&listing),
+                    place,
+                })
+        })
+}
+
+/// A photo to look at, and where the answer goes.
+struct Job {
+    unit: ScanUnit,
+    answer: SyncSender<ScannedPhoto>,
+    _permit: Permit,
+}
+
+impl Engine {
+    /// With what answers are made now.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn scan_stamp(&self) -> Result<ScanStamp, EngineError> {
+        Ok(ScanStamp {
+            model: self.model().clone(),
+            registry: self.store().registry_id()?,
+            registry_revision: self.registry().revision(),
+        })
+    }
+
+    /// Looks at all photos and calls `take` for each, in their order, as soon as it and those before it
+    /// are done. All are compared with the registry as it is now, whatever is registered meanwhile. A
+    /// photo that cannot be read is an answer like any other. `take` may end the scan with an error of
+    /// its own.
+    ///
+    /// # Errors
+    /// Those of `take`, and those of the database before the first photo.
+    pub fn scan<E: From<EngineError>>(
+        &self,
+        units: impl Iterator<Item = ScanUnit> + Send + 'static,
+        options: &ScanOptions<'_>,
+        mut take: impl FnMut(ScannedPhoto) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let looker = Looker::new(self, options)?;
+        let window = self.settings.n_threads * PHOTOS_PER_CORE;
+        let (to_lookers, jobs) = sync_channel::<Job>(window);
+        let (to_taker, answers) = sync_channel(window);
+        // Not joined: whoever writes to standard input may never write again, and an error of `take` must
+        // end the scan all the same.
+        thread::spawn(move || read(units, &to_lookers, &to_taker));
+        let (jobs, is_over) = (Mutex::new(jobs), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for _ in 0..self.settings.n_threads {
+                scope.spawn(|| look(&looker, &jobs, &is_over));
+            }
+            let taken = take_all(&answers, &mut take);
+            is_over.store(true, Ordering::Relaxed);
+            // Lets the reader go when it is waiting for room.
+            drop(answers);
+            taken
+        })
+    }
+}
+
+fn read(
+    units: impl Iterator<Item = ScanUnit>,
+    to_lookers: &SyncSender<Job>,
+    to_taker: &SyncSender<Receiver<ScannedPhoto>>,
+) {
+    let held = HeldBytes::new(MAX_HELD_BYTES);
+    for unit in units {
+        let _permit = held.wait_for(unit.place.held_bytes());
+        let (answer, answered) = sync_channel(1);
+        let job = Job {
+            unit,
+            answer,
+            _permit,
+        };
+        // Both ends are gone when the scan has ended before its time.
+        if to_taker.send(answered).is_err() || to_lookers.send(job).is_err() {
+            break;
+        }
+    }
+}
+
+fn look(looker: &Looker<'_>, jobs: &Mutex<Receiver<Job>>, is_over: &AtomicBool) {
+    loop {
+        let job = {
+            let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+            jobs.recv_timeout(PATIENCE)
+        };
+        if is_over.load(Ordering::Relaxed) {
+            break;
+        }
+        let Job {
+            unit,
+            answer,
+            _permit,
+        } = match job {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        let name = (Arc::clone(&unit.listing), unit.photo.clone());
+        // A photo that trips over a fault of the program costs its own place, never the scan.
+        let looked = catch_unwind(AssertUnwindSafe(|| looker.look_at(unit)));
+        let scanned = looked.unwrap_or_else(|panic| looker.failed(name, &panic_words(&*panic)));
+        // Nobody waits for it when the scan has ended before its time.
+        let _ = answer.send(scanned);
+    }
+}
+
+fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("an internal error: {}", words.unwrap_or("of unknown kind"))
+}
+
+fn take_all<E>(
+    answers: &Receiver<Receiver<ScannedPhoto>>,
+    take: &mut impl FnMut(ScannedPhoto) -> Result<(), E>,
+) -> Result<(), E> {
+    while let Ok(answer) = answers.recv() {
+        let scanned = answer
+            .recv()
+            .expect("every job is answered until the scan is over");
+        take(scanned)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_lines_keep_their_place_and_every_unit_is_in_one_shard() {
+        let listings = || -> Listings {
+            let listing = |id: usize| Listing {
+                listing_id: format!("L-{id}"),
+                photos: vec!["a".into(), "b".into()],
+                ..Listing::default()
+            };
+            Box::new((0..9).map(move |id| match id {
+                4 => Err(super::super::manifest::ManifestError::BadLine {
+                    source_name: "l.csv line 5".into(),
+                    reason: "no photos".into(),
+                }),
+                _ => Ok((
+                    listing(id),
+                    vec![PhotoPlace::Held(vec![1]), PhotoPlace::Held(vec![2])],
+                )),
+            }))
+        };
+        let all: Vec<_> = scan_units(listings(), None).collect();
+        assert_eq!(all.len(), 17);
+        assert_eq!(all[8].place, PhotoPlace::Nowhere("no photos".into()));
+        let shards = (1..=3).map(|number| Shard::new(number, 3).expect("a shard"));
+        let mut parts: Vec<_> = shards
+            .flat_map(|s| scan_units(listings(), Some(s)))
+            .collect();
+        assert_eq!(parts.len(), all.len());
+        parts.retain(|unit| !all.contains(unit));
+        assert!(parts.is_empty());
+    }
+}

@@ -1,0 +1,79 @@
+//! Files of rows, read one by one.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use super::{ReportError, read_record};
+use crate::domain::ScannedPhoto;
+
+/// Longest row: findings of one photo and the fields of a listing, which are at most 4 MiB.
+const MAX_ROW_BYTES: u64 = 64 << 20;
+
+/// The rows of a JSONL report, as they are asked for.
+///
+/// # Errors
+/// [`ReportError::Read`], [`ReportError::BadRow`]; the reading ends with the first.
+pub fn read_rows(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<ScannedPhoto, ReportError>> + use<>, ReportError> {
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|source| ReportError::Read {
+        path: name.clone(),
+        source,
+    })?;
+    let mut lines = Lines::new(BufReader::with_capacity(1 << 18, file));
+    let mut is_over = false;
+    Ok(std::iter::from_fn(move || {
+        if is_over {
+            return None;
+        }
+        let row = match lines.next_whole() {
+            Ok(line) => read_record(line?).map_err(|reason| ReportError::BadRow {
+                path: name.clone(),
+                line: lines.n_lines,
+                reason,
+            }),
+            Err(source) => Err(ReportError::Read {
+                path: name.clone(),
+                source,
+            }),
+        };
+        is_over = row.is_err();
+        Some(row)
+    }))
+}
+
+/// Lines with their place in the file.
+pub(super) struct Lines<R> {
+    reader: R,
+    line: Vec<u8>,
+    /// Lines given so far.
+    pub n_lines: u64,
+    /// Where the next one begins, bytes.
+    pub end: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self {
+            reader,
+            line: Vec::new(),
+            n_lines: 0,
+            end: 0,
+        }
+    }
+
+    /// The next line without its end; `None` when there is none, or when its end is missing.
+    pub(super) fn next_whole(&mut self) -> std::io::Result<Option<&[u8]>> {
+        self.line.clear();
+        let mut bounded = Read::take(&mut self.reader, MAX_ROW_BYTES);
+        let n_bytes = bounded.read_until(b'\n', &mut self.line)?;
+        if self.line.last() != Some(&b'\n') {
+            return Ok(None);
+        }
+        self.n_lines += 1;
+        self.end += n_bytes as u64;
+        Ok(Some(&self.line[..n_bytes - 1]))
+    }
+}

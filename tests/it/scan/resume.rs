@@ -1,0 +1,212 @@
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{COPY, PACK, Scene, lasting};
+
+/// Kills before the scan may end undisturbed.
+const N_KILLS: usize = 15;
+
+#[test]
+fn a_scan_killed_at_any_moment_loses_and_doubles_nothing() {
+    let scene = Scene::new();
+    let manifest = scene.manifest(60);
+    let whole = scene.path("whole.jsonl");
+    let started = Instant::now();
+    scene
+        .program
+        .done(&Scene::arguments(&manifest, &whole, &[]));
+    let undisturbed = started.elapsed();
+    let out = scene.path("out.jsonl");
+    let csv = scene.path("out.csv");
+    let arguments = Scene::arguments(&manifest, &out, &["--out", &csv, "--resume"]);
+    // A small generator, so that a failure can be repeated.
+    let mut random = 20_261_128_u64;
+    let mut progress = Vec::new();
+    for _ in 0..N_KILLS {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let share = (random >> 33) as f64 / f64::from(1_u32 << 31);
+        let mut child = scene
+            .program
+            .command(&arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        std::thread::sleep(undisturbed.mul_f64(0.7 * share));
+        child.kill().expect("SIGKILL");
+        child.wait().expect("it ends");
+        let part = fs::read(scene.program.path("out.jsonl.part")).unwrap_or_default();
+        progress.push(part.iter().filter(|byte| **byte == b'\n').count());
+        assert!(
+            !scene.program.path("out.csv").exists() || scene.program.path("out.jsonl").exists()
+        );
+    }
+    assert!(
+        progress.windows(2).all(|pair| pair[0] <= pair[1]),
+        "{progress:?}"
+    );
+    let n_rows = scene.rows("whole.jsonl").len();
+    assert!(
+        progress.iter().any(|&n| n > 0 && n < n_rows),
+        "never killed in the middle: {progress:?}"
+    );
+    scene.program.done(&arguments);
+    assert_eq!(
+        lasting(&scene.rows("out.jsonl")),
+        lasting(&scene.rows("whole.jsonl"))
+    );
+    let rows = csv::Reader::from_path(&csv)
+        .expect("CSV")
+        .into_records()
+        .count();
+    assert!(rows >= n_rows);
+    for left in ["out.jsonl.part", "out.jsonl.part.json"] {
+        assert!(!scene.program.path(left).exists(), "{left}");
+    }
+    let summary = scene.summary("out.jsonl");
+    assert_eq!(summary["n_photos"], n_rows);
+    // Done is done.
+    let before = fs::metadata(&out)
+        .expect("there")
+        .modified()
+        .expect("a time");
+    let again = scene.program.done(&arguments);
+    assert!(
+        again.stderr().contains("already done"),
+        "{}",
+        again.stderr()
+    );
+    let after = fs::metadata(&out)
+        .expect("there")
+        .modified()
+        .expect("a time");
+    assert_eq!(before, after);
+}
+
+/// A scan that was killed in the middle.
+fn cut_off(scene: &Scene, manifest: &str, out: &str) -> usize {
+    let mut child = scene
+        .program
+        .command(&Scene::arguments(manifest, out, &[]))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let part = format!("{out}.part");
+    let n_rows = || {
+        fs::read(&part)
+            .unwrap_or_default()
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+    };
+    let started = Instant::now();
+    while n_rows() < 3 {
+        assert!(
+            started.elapsed() < Duration::from_secs(120),
+            "nothing is written"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("SIGKILL");
+    child.wait().expect("it ends");
+    n_rows()
+}
+
+#[test]
+fn an_unfinished_scan_is_neither_overwritten_nor_mixed_with_another() {
+    let scene = Scene::new();
+    let manifest = scene.manifest(40);
+    let out = scene.path("out.jsonl");
+    let n_rows = cut_off(&scene, &manifest, &out);
+    assert!((3..46).contains(&n_rows), "{n_rows}");
+    let refused = |more: &[&str], words: &str| {
+        let ran = scene.program.run(&Scene::arguments(&manifest, &out, more));
+        assert_eq!(ran.code(), 2, "{}", ran.stderr());
+        assert!(ran.stderr().contains(words), "{}", ran.stderr());
+    };
+    refused(&[], "--resume");
+    refused(
+        &["--resume", "--flag-at", "0.8"],
+        "flag at was 0.9 and is 0.8 now",
+    );
+    // Another first listing.
+    let text = fs::read_to_string(&manifest).expect("the manifest");
+    fs::write(&manifest, text.replace("L-0", "L-x")).expect("a file");
+    refused(&["--resume"], "row 1");
+    fs::write(&manifest, &text).expect("a file");
+    let other = ["register", COPY, "--brand", "Other", "--kind", "packaging"];
+    scene.program.done(&other);
+    refused(&["--resume"], "registry revision was");
+    let part = fs::read(scene.program.path("out.jsonl.part")).expect("kept");
+    let n_kept = part.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(n_kept, n_rows);
+    let ran = scene
+        .program
+        .run(&Scene::arguments(&manifest, "-", &["--resume"]));
+    assert_eq!(ran.code(), 2);
+}
+
+#[test]
+fn a_full_disk_costs_no_row() {
+    let scene = Scene::new();
+    let manifest = scene.manifest(40);
+    let whole = scene.path("whole.jsonl");
+    scene
+        .program
+        .done(&Scene::arguments(&manifest, &whole, &[]));
+    let out = scene.path("out.jsonl");
+    // Files may not grow beyond a part of the results; who ignores the signal is told by the write.
+    let bytes = fs::metadata(&whole).expect("there").len();
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 1024 / 2);
+    let program = scene
+        .program
+        .command(&Scene::arguments(&manifest, &out, &["--resume"]));
+    let mut limited = Command::new("bash");
+    limited
+        .args(["-c", &script, "bash"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("TOUCHSTONE_HOME", scene.program.path("home"));
+    let ran = limited.output().expect("bash");
+    let message = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(2), "{message}");
+    for words in ["the disk is full", "out.jsonl.part", "--resume"] {
+        assert!(message.contains(words), "{message}");
+    }
+    assert!(!scene.program.path("out.jsonl").exists());
+    scene
+        .program
+        .done(&Scene::arguments(&manifest, &out, &["--resume"]));
+    assert_eq!(
+        lasting(&scene.rows("out.jsonl")),
+        lasting(&scene.rows("whole.jsonl"))
+    );
+    assert!(
+        scene.summary("out.jsonl")["n_resumed"]
+            .as_u64()
+            .expect("a number")
+            > 3
+    );
+}
+
+#[test]
+fn a_scan_cut_off_behind_its_last_row_is_only_finished() {
+    let scene = Scene::new();
+    let manifest = scene.manifest(4);
+    let out = scene.path("out.jsonl");
+    let arguments = Scene::arguments(&manifest, &out, &["--resume"]);
+    scene.program.done(&arguments);
+    let about = scene.summary("out.jsonl")["scan"].to_string();
+    // As it stands when the results have their name and the summary is missing.
+    fs::remove_file(scene.program.path("out.jsonl.summary.json")).expect("there");
+    fs::write(scene.program.path("out.jsonl.part.json"), about).expect("a file");
+    fs::remove_file(scene.program.path("photos/1.jpg")).expect("there");
+    scene.program.done(&arguments);
+    assert_eq!(scene.summary("out.jsonl")["n_failed"], 0);
+    assert!(!scene.program.path("out.jsonl.part.json").exists());
+    assert!(fs::metadata(PACK).is_ok());
+}
