@@ -52,8 +52,9 @@ bench: bench-embed bench-index bench-scan ## all benches; results are kept by ha
 bench-embed: build ## decoding and the network, beside the Python way
 	@benches/python/run.sh embed
 
-bench-index: setup ## search in 10,000 and 100,000 vectors
+bench-index: setup ## search in 100,000 vectors, beside hnswlib, usearch and faiss
 	$(CARGO) bench --locked --bench search
+	@benches/python/run.sh index
 
 bench-scan: build ## photos a second from file to verdict, beside the Python way
 	@benches/python/run.sh scan

@@ -2,15 +2,20 @@
 # Measures touchstone beside the Python way on the same photos with the same network, in one run:
 #   run.sh embed   milliseconds a photo from file to vectors, one thread
 #   run.sh scan    photos a second from file to verdict
+#   run.sh index   the index beside hnswlib, usearch and faiss; further arguments go to index.py
 # Ends with one line of JSON. The Python packages go into benches/data/venv.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-what=${1:?embed or scan}
+what=${1:?embed, scan or index}
+shift
 venv=benches/data/venv
-if ! [ -e $venv/ready ]; then
+if ! cmp -s benches/python/requirements.txt $venv/ready; then
     rm -rf $venv && mkdir -p benches/data
     python3 -m venv $venv || { echo "bench: install venv with 'apt-get install python3-venv'" >&2; exit 2; }
     $venv/bin/pip install --quiet --disable-pip-version-check -r benches/python/requirements.txt
-    touch $venv/ready
+    cp benches/python/requirements.txt $venv/ready
+fi
+if [ "$what" = index ]; then
+    exec $venv/bin/python benches/python/index.py "$@"
 fi
 exec $venv/bin/python benches/python/compare.py "$what"
