@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build program demo test test-api test-console check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-python calibrate clean
+.PHONY: help setup build program demo test test-api test-console check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate clean
 
 CARGO ?= cargo
 
@@ -47,7 +47,7 @@ unit:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-bench: bench-embed bench-index bench-scan ## all benches; results are kept by hand in benches/RESULTS.md
+bench: bench-embed bench-index bench-scan bench-serve ## all benches; results are kept by hand in benches/RESULTS.md
 
 bench-embed: build ## decoding and the network, beside the Python way
 	@benches/python/run.sh embed
@@ -58,6 +58,9 @@ bench-index: setup ## search in 100,000 vectors, beside hnswlib, usearch and fai
 
 bench-scan: build ## photos a second from file to verdict, beside the Python way
 	@benches/python/run.sh scan
+
+bench-serve: build ## latency and photos a second over HTTP, beside in-process
+	@benches/python/run.sh serve
 
 calibrate: build ## fit models/judge.json anew on pictures made from licensed packages
 	@scripts/calibrate.sh

@@ -2,11 +2,12 @@
 # Measures touchstone beside the Python way on the same photos with the same network, in one run:
 #   run.sh embed   milliseconds a photo from file to vectors, one thread
 #   run.sh scan    photos a second from file to verdict
+#   run.sh serve   HTTP beside the same pipeline in-process
 #   run.sh index   the index beside hnswlib, usearch and faiss; further arguments go to index.py
 # Ends with one line of JSON. The Python packages go into benches/data/venv.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-what=${1:?embed, scan or index}
+what=${1:?embed, scan, serve or index}
 shift
 venv=benches/data/venv
 if ! cmp -s benches/python/requirements.txt $venv/ready; then
@@ -15,7 +16,7 @@ if ! cmp -s benches/python/requirements.txt $venv/ready; then
     $venv/bin/pip install --quiet --disable-pip-version-check -r benches/python/requirements.txt
     cp benches/python/requirements.txt $venv/ready
 fi
-if [ "$what" = index ]; then
-    exec $venv/bin/python benches/python/index.py "$@"
-fi
-exec $venv/bin/python benches/python/compare.py "$what"
+case $what in
+    index | serve) exec $venv/bin/python "benches/python/$what.py" "$@" ;;
+    *) exec $venv/bin/python benches/python/compare.py "$what" ;;
+esac

@@ -81,25 +81,13 @@ impl Engine {
     /// Everything else that is measured of an asset comes from its own pictures, the photo and the
     /// background. A margin is measured against the leader, or from there against the best of
     /// another brand, so these two stand for all. A probability allows for the likeliest rival in the
-    /// same place, and packs that lie there are compared with each other. Only the most promising candidates are looked at
-    /// closely: where one of the assets was not among them, all that were are needed, lest it takes a
+    /// same place, and packs that lie there are compared with each other. Only the most promising
+    /// candidates are looked at closely: where one of the assets was not among them, all that were are needed, lest it takes a
     /// place that it did not have.
     pub fn basis(&self, examination: &Examination, subjects: &[AssetId]) -> Basis {
         let registry = self.registry();
         let verified = &examination.verified;
         let mut assets: BTreeSet<AssetId> = subjects.iter().copied().collect();
-        let judged = examination.judgement.judged.iter();
-        assets.extend(
-            judged
-                .filter(|j| subjects.contains(&j.finding.asset_id))
-                .filter_map(|j| j.rival),
-        );
-        if verified.iter().any(|v| {
-            v.candidate.measured.rival_lead.is_some() && assets.contains(&v.candidate.asset_id)
-        }) {
-            let rivals = self.rivals(verified).into_iter();
-            assets.extend(rivals.map(|position| verified[position].candidate.asset_id));
-        }
         let measures: [fn(&Measurements) -> Option<f32>; 4] = [
             |m| m.window_similarity,
             |m| m.whole_similarity,
@@ -117,15 +105,12 @@ impl Engine {
             let leading = leaders(&values).into_iter().flatten();
             assets.extend(leading.map(|position| verified[position].candidate.asset_id));
         }
-        let closer: [fn(&Measurements) -> bool; 2] =
-            [|m| m.cell_agreement.is_some(), |m| m.inliers.is_some()];
-        for was_looked_at in closer {
-            let (seen, unseen): (Vec<_>, Vec<_>) = verified
-                .iter()
-                .map(|v| &v.candidate)
-                .partition(|candidate| was_looked_at(&candidate.measured));
-            if unseen.iter().any(|c| assets.contains(&c.asset_id)) {
-                assets.extend(seen.iter().map(|candidate| candidate.asset_id));
+        loop {
+            let n_before = assets.len();
+            self.add_rivals(examination, &mut assets);
+            add_looked_at(verified, &mut assets);
+            if assets.len() == n_before {
+                break;
             }
         }
         let words = registry.matching_words(&examination.words);
@@ -135,5 +120,44 @@ impl Engine {
             .map(|(id, _)| id)
             .collect();
         Basis { assets, words_only }
+    }
+
+    /// Adds what the assets share a place with: the likeliest there, and the packs that were compared
+    /// with each other.
+    fn add_rivals(&self, examination: &Examination, assets: &mut BTreeSet<AssetId>) {
+        let verified = &examination.verified;
+        let contest: Vec<AssetId> = self
+            .rivals(verified)
+            .into_iter()
+            .map(|position| verified[position].candidate.asset_id)
+            .collect();
+        let contested = verified
+            .iter()
+            .filter(|v| v.candidate.measured.rival_lead.is_some());
+        let contested: BTreeSet<AssetId> = contested.map(|v| v.candidate.asset_id).collect();
+        let judged = examination.judgement.judged.iter();
+        let rivals: Vec<AssetId> = judged
+            .filter(|j| assets.contains(&j.finding.asset_id))
+            .filter_map(|j| j.rival)
+            .collect();
+        assets.extend(rivals);
+        if !contested.is_disjoint(assets) {
+            assets.extend(contest);
+        }
+    }
+}
+
+/// Adds all candidates that were looked at closely where one of the assets was not.
+fn add_looked_at(verified: &[Verified], assets: &mut BTreeSet<AssetId>) {
+    let closer: [fn(&Measurements) -> bool; 2] =
+        [|m| m.cell_agreement.is_some(), |m| m.inliers.is_some()];
+    for was_looked_at in closer {
+        let (seen, unseen): (Vec<_>, Vec<_>) = verified
+            .iter()
+            .map(|v| &v.candidate)
+            .partition(|candidate| was_looked_at(&candidate.measured));
+        if unseen.iter().any(|c| assets.contains(&c.asset_id)) {
+            assets.extend(seen.iter().map(|candidate| candidate.asset_id));
+        }
     }
 }
