@@ -107,7 +107,7 @@ impl Engine {
         }
         loop {
             let n_before = assets.len();
-            self.add_rivals(examination, &mut assets);
+            self.add_rivals(examination, subjects, &mut assets);
             add_looked_at(verified, &mut assets);
             if assets.len() == n_before {
                 break;
@@ -122,27 +122,23 @@ impl Engine {
         Basis { assets, words_only }
     }
 
-    /// Adds what the assets share a place with: the likeliest there, and the packs that were compared
-    /// with each other.
-    fn add_rivals(&self, examination: &Examination, assets: &mut BTreeSet<AssetId>) {
-        let verified = &examination.verified;
-        let contest: Vec<AssetId> = self
-            .rivals(verified)
-            .into_iter()
-            .map(|position| verified[position].candidate.asset_id)
-            .collect();
-        let contested = verified
-            .iter()
-            .filter(|v| v.candidate.measured.rival_lead.is_some());
-        let contested: BTreeSet<AssetId> = contested.map(|v| v.candidate.asset_id).collect();
+    /// Adds the likeliest in the subjects' places, and the packs that one of the assets was compared with.
+    fn add_rivals(
+        &self,
+        examination: &Examination,
+        subjects: &[AssetId],
+        assets: &mut BTreeSet<AssetId>,
+    ) {
         let judged = examination.judgement.judged.iter();
-        let rivals: Vec<AssetId> = judged
-            .filter(|j| assets.contains(&j.finding.asset_id))
-            .filter_map(|j| j.rival)
-            .collect();
-        assets.extend(rivals);
-        if !contested.is_disjoint(assets) {
-            assets.extend(contest);
+        let subjects = judged.filter(|j| subjects.contains(&j.finding.asset_id));
+        assets.extend(subjects.filter_map(|j| j.rival));
+        let verified = &examination.verified;
+        let is_contested = verified.iter().any(|v| {
+            v.candidate.measured.rival_lead.is_some() && assets.contains(&v.candidate.asset_id)
+        });
+        if is_contested {
+            let rivals = self.rivals(verified).into_iter();
+            assets.extend(rivals.map(|position| verified[position].candidate.asset_id));
         }
     }
 }

@@ -21,8 +21,24 @@ pub struct Judged {
     pub finding: Finding,
     /// Log-odds behind the probability: tells apart what rounds to the same probability.
     pub log_odds: f64,
+    /// The same without regard to what else may be shown in its place.
+    pub own_log_odds: f64,
     /// The likeliest asset of another brand in the same place, which the probability allows for.
     pub rival: Option<AssetId>,
+}
+
+/// Said of a finding with a likely rival; without its name: who reads this need not be let to know what
+/// others have registered.
+const DOUBT: &str = "the same place may show what another brand registered instead";
+
+impl Judged {
+    /// The finding without regard to what else may be shown in its place.
+    pub fn own_finding(&self) -> Finding {
+        let mut own = self.finding.clone();
+        own.probability = probability(self.own_log_odds);
+        own.reasons.retain(|reason| reason != DOUBT);
+        own
+    }
 }
 
 /// Two findings of one brand and kind in the same place are one: the mark in two versions, or the
@@ -113,6 +129,7 @@ impl Engine {
                 Some(Judged {
                     finding,
                     log_odds,
+                    own_log_odds: log_odds,
                     rival: None,
                 })
             })
@@ -131,7 +148,7 @@ impl Engine {
 /// another brand in its place, and against nothing of the kind being there. On its own each may be
 /// near certain, as the flavours of two brands' like-looking packs are.
 fn share_places(judged: &mut [Judged]) {
-    let alone: Vec<f64> = judged.iter().map(|j| j.log_odds).collect();
+    let alone: Vec<f64> = judged.iter().map(|j| j.own_log_odds).collect();
     let rivals: Vec<Option<usize>> = judged
         .iter()
         .map(|one| {
@@ -149,14 +166,11 @@ fn share_places(judged: &mut [Judged]) {
         .collect();
     for (position, rival) in rivals.into_iter().enumerate() {
         let Some(rival) = rival else { continue };
-        let other = &judged[rival].finding;
-        let rival_id = other.asset_id;
-        let doubt = (probability(alone[rival]) >= NOTABLE_RIVAL).then(|| {
-            let (asset, brand) = (&other.asset, &other.brand);
-            format!("the same place may show {asset} of {brand} instead")
-        });
+        let rival_id = judged[rival].finding.asset_id;
         let one = &mut judged[position];
-        one.finding.reasons.extend(doubt);
+        if probability(alone[rival]) >= NOTABLE_RIVAL {
+            one.finding.reasons.push(DOUBT.to_owned());
+        }
         one.log_odds = alone[position] - alone[rival].exp().ln_1p();
         one.finding.probability = probability(one.log_odds);
         one.rival = Some(rival_id);

@@ -13,7 +13,8 @@ struct Outcome {
     verdict: Verdict,
     /// As in the answer of `match`, most probable first.
     findings: Vec<Measured>,
-    /// The other assets of the bundle, most probable first.
+    /// The other assets of the bundle, each without regard to what else may be shown in its place, most
+    /// probable first.
     compared: Vec<Measured>,
 }
 
@@ -36,30 +37,31 @@ pub(super) fn result_json(
         let id = judged.finding.asset_id;
         verdict.findings.iter().any(|f| f.asset_id == id)
     };
-    let measured = |judged: &Judged| {
-        let asset_id = id_of(judged.finding.asset_id)?;
-        Some(Measured {
-            finding: Finding {
-                asset_id,
-                ..judged.finding.clone()
-            },
-            log_odds: judged.log_odds,
-        })
+    let measured = |finding: Finding, log_odds: f64| {
+        let asset_id = id_of(finding.asset_id)?;
+        let finding = Finding {
+            asset_id,
+            ..finding
+        };
+        Some(Measured { finding, log_odds })
     };
-    // Both are in the order of the judgement, as the answer is.
     let judged = &examination.judgement.judged;
+    let mut compared: Vec<&Judged> = judged.iter().filter(|j| !is_found(j)).collect();
+    compared.sort_by(|a, b| {
+        let by_odds = b.own_log_odds.total_cmp(&a.own_log_odds);
+        by_odds.then(a.finding.asset_id.cmp(&b.finding.asset_id))
+    });
     let outcome = Outcome {
         photo_size: verdict.photo_size,
         verdict: verdict.verdict,
         findings: judged
             .iter()
             .filter(is_found)
-            .filter_map(measured)
+            .filter_map(|j| measured(j.finding.clone(), j.log_odds))
             .collect(),
-        compared: judged
-            .iter()
-            .filter(|j| !is_found(j))
-            .filter_map(measured)
+        compared: compared
+            .into_iter()
+            .filter_map(|j| measured(j.own_finding(), j.own_log_odds))
             .collect(),
     };
     let mut text = serde_json::to_vec_pretty(&outcome)?;
