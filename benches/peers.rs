@@ -117,7 +117,7 @@ fn crop(photo: &RgbImage, seed: u32, is_part: bool) -> RgbImage {
     let x = ((photo.width() - width) as f32 * uniform()) as u32;
     let y = ((photo.height() - height) as f32 * uniform()) as u32;
     let part = imageops::crop_imm(photo, x, y, width, height).to_image();
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         imageops::flip_horizontal(&part)
     } else {
         part

@@ -26,8 +26,8 @@ use crate::domain::{
 /// | `error` | text, why the photo failed; `null` otherwise |
 /// | `listing` | object: `seller` when known, then every other field of the listing as it came |
 /// | `key` | text, [`ScannedPhoto::key`]: tells the row from all others, and is the same when it is made again |
-/// | `model`, `registry`, `registry_revision` | [`ScanStamp`](crate::domain::ScanStamp): with what the verdict was made |
-/// | `mark` | text, [`PhotoMark`](crate::domain::PhotoMark), by which nearly equal photos are found; `null` when the photo failed |
+/// | `model`, `registry`, `registry_revision` | [`ScanStamp`]: with what the verdict was made |
+/// | `mark` | text, [`PhotoMark`], by which nearly equal photos are found; `null` when the photo failed |
 /// | `work` | `"computed"`, `"cached"`, `"earlier"`: [`Work`] |
 /// | `read_ms` | number, milliseconds until the bytes were there |
 #[derive(Debug, Serialize)]

@@ -147,7 +147,7 @@ mod tests {
             match (picture, print, (130..180).contains(&y)) {
                 (true, ..) => Rgb([60, (x % 30 * 4) as u8 + 40, 150]),
                 (_, true, _) => Rgb([40, 40, 40]),
-                (_, _, true) if x / stripes % 2 == 0 => Rgb(band.map(|v| v / 2)),
+                (_, _, true) if (x / stripes).is_multiple_of(2) => Rgb(band.map(|v| v / 2)),
                 (_, _, true) => Rgb(band),
                 _ => Rgb([240, 238, 230]),
             }
