@@ -96,10 +96,18 @@ impl Judge {
             };
             return Some((kind, self.log_odds(FindingKind::LogoPresent, measured)?));
         }
-        kinds_for(asset_kind)
-            .iter()
-            .filter_map(|&kind| Some((kind, self.log_odds(kind, measured)?)))
-            .max_by(|a, b| a.1.total_cmp(&b.1))
+        let likeliest = |measured: &Measurements| {
+            kinds_for(asset_kind)
+                .iter()
+                .filter_map(|&kind| Some((kind, self.log_odds(kind, measured)?)))
+                .max_by(|a, b| a.1.total_cmp(&b.1))
+        };
+        // Which of several packs it is says nothing of whether the picture is a copy.
+        let (kind, _) = likeliest(&Measurements {
+            rival_lead: None,
+            ..*measured
+        })?;
+        Some((kind, likeliest(measured)?.1))
     }
 }
 
