@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use super::Outcome;
 use crate::config::{Settings, tenant_home, tenants_folder};
 use crate::domain::TenantName;
+use crate::report::folder_of;
 use crate::store::{ACCESS_DATABASE_NAME, AccessStore, DATABASE_NAME, Store};
 
 pub(super) fn back_up(settings: &Settings, folder: &Path) -> anyhow::Result<Outcome> {
@@ -122,11 +123,6 @@ fn copy(from: &Path, to: &Path, name: &str) -> anyhow::Result<()> {
 }
 
 fn into_place(part: &Path, folder: &Path) -> anyhow::Result<()> {
-    let moved = fs::rename(part, folder).and_then(|()| {
-        let parent = folder
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-    });
+    let moved = fs::rename(part, folder).and_then(|()| File::open(folder_of(folder))?.sync_all());
     moved.with_context(|| format!("moving {} to {}", part.display(), folder.display()))
 }

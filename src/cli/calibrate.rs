@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::domain::{Asset, FindingKind};
 use crate::engine::{Engine, Verified};
 use crate::matching::judge::{LabelledRow, fit_judge};
-use crate::report::Output;
+use crate::report::{Output, write_json};
 
 pub(super) fn run(settings: Settings, command: CalibrateCommand) -> anyhow::Result<Outcome> {
     if command.assets.len() != command.photos.len() {
@@ -45,10 +45,7 @@ pub(super) fn run(settings: Settings, command: CalibrateCommand) -> anyhow::Resu
         output.finish()?;
     }
     let judge = fit_judge(&rows, &command.provenance)?;
-    let text = serde_json::to_string_pretty(&judge)? + "\n";
-    let mut output = Output::create(&command.out)?;
-    output.write_record(text.as_bytes())?;
-    output.finish()?;
+    write_json(&command.out, &judge)?;
     let kinds: Vec<_> = judge.models.keys().map(|kind| kind.as_str()).collect();
     eprintln!(
         "fitted {} on {} candidates of {n_photos} photos",

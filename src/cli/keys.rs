@@ -80,6 +80,7 @@ fn list(keys: &[KeyRecord], json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(&keys);
     }
+    let now = Timestamp::now();
     let mut out = io::stdout().lock();
     for key in keys {
         writeln!(
@@ -88,23 +89,12 @@ fn list(keys: &[KeyRecord], json: bool) -> anyhow::Result<()> {
             key.id,
             key.tenant,
             key.role,
-            state_of(key),
+            key.standing(now).as_str(),
             key.label,
             brands_of(key)
         )?;
     }
     Ok(())
-}
-
-fn state_of(key: &KeyRecord) -> &'static str {
-    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    if key.revoked_at.is_some() {
-        "revoked"
-    } else if key.expires_at.as_ref().is_some_and(|end| *end <= now) {
-        "expired"
-    } else {
-        "holds"
-    }
 }
 
 fn brands_of(key: &KeyRecord) -> String {

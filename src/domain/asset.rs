@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
+use super::listing::Seller;
+
 /// What is wrong with a value that came from outside.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -163,6 +165,11 @@ const MAX_NAME_CHARS: usize = 200;
 const MAX_NOTE_CHARS: usize = 4000;
 
 impl AssetDraft {
+    /// Whether `seller`, if known, may sell what the asset stands for.
+    pub fn authorises(&self, seller: Option<&Seller>) -> bool {
+        seller.is_some_and(|seller| seller.is_among(&self.authorised_sellers))
+    }
+
     /// A draft with nothing but the three required facts.
     pub fn new(brand: impl Into<String>, name: impl Into<String>, kind: AssetKind) -> Self {
         Self {

@@ -17,6 +17,9 @@ pub struct Region {
     pub h: f32,
 }
 
+/// Overlap, `0..=1`, beyond which two boxes are the same place.
+const SAME_PLACE: f32 = 0.3;
+
 impl Region {
     /// A box from its left, top, width and height.
     pub fn new(x: f32, y: f32, w: f32, h: f32) -> Self {
@@ -45,6 +48,11 @@ impl Region {
         let right = (self.x + self.w).clamp(x + 1.0, width.max(x + 1.0));
         let bottom = (self.y + self.h).clamp(y + 1.0, height.max(y + 1.0));
         Self::new(x, y, right - x, bottom - y)
+    }
+
+    /// Whether the two overlap so far that one thing is meant by both.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.intersection_over_union(other) > SAME_PLACE
     }
 
     /// Shared area over joint area, `0..=1`.

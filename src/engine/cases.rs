@@ -11,7 +11,6 @@ use crate::domain::{
     Opinion, PhotoId, StageTimings, Verdict,
 };
 use crate::imaging::Picture;
-use crate::matching::hash::PictureHash;
 use crate::store::{NearestOther, NewFinding, NewPhoto, NewSighting};
 
 /// A finding with where it stands.
@@ -166,10 +165,7 @@ impl Engine {
         description: &PhotoDescription,
         compared_revision: u64,
     ) -> Result<NewPhoto, EngineError> {
-        let hash = match description.hashes.as_deref() {
-            Some([upright, ..]) => *upright,
-            _ => PictureHash::of(&photo.pixels),
-        };
+        let hash = description.upright_hash(&photo.pixels);
         let whole = quantised(&description.whole);
         let (width, height) = photo.pixels.dimensions();
         Ok(NewPhoto {

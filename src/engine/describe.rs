@@ -35,6 +35,14 @@ pub struct PhotoDescription {
 }
 
 impl PhotoDescription {
+    /// Perceptual hash of the photo as it stands; made from its `pixels` when the stage is off.
+    pub(super) fn upright_hash(&self, pixels: &RgbImage) -> PictureHash {
+        match self.hashes.as_deref() {
+            Some([upright, ..]) => *upright,
+            _ => PictureHash::of(pixels),
+        }
+    }
+
     /// A description whose local features are not found yet.
     pub(super) fn new(
         windows: Vec<Window>,

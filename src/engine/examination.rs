@@ -82,8 +82,8 @@ impl Engine {
     /// background. A margin is measured against the leader, or from there against the best of
     /// another brand, so these two stand for all. A probability allows for the likeliest rival in the
     /// same place, and packs that lie there are compared with each other. Only the most promising
-    /// candidates are looked at closely: where one of the assets was not among them, all that were are needed, lest it takes a
-    /// place that it did not have.
+    /// candidates are looked at closely: where one of the assets was not among them, all that were are
+    /// needed, lest it takes a place that it did not have.
     pub fn basis(&self, examination: &Examination, subjects: &[AssetId]) -> Basis {
         let registry = self.registry();
         let verified = &examination.verified;

@@ -41,16 +41,12 @@ impl Judged {
     }
 }
 
-/// Two findings of one brand and kind in the same place are one: the mark in two versions, or the
-/// same product registered twice. Overlap, `0..=1`, from which places count as the same.
-const SAME_PLACE: f32 = 0.3;
-
 /// Probability on its own from which a rival is worth a word.
 const NOTABLE_RIVAL: f64 = 0.2;
 
 impl Judgement {
-    /// The findings that `policy` asks to report: of each brand and kind only the most probable in
-    /// each place.
+    /// The findings that `policy` asks to report. Two of one brand and kind in the same place are one,
+    /// the mark in two versions, or the same product registered twice: only the most probable.
     pub fn reported(&self, policy: &Policy) -> Vec<Finding> {
         let mut reported: Vec<Finding> = Vec::new();
         let probable = self.judged.iter().map(|judged| &judged.finding);
@@ -58,7 +54,7 @@ impl Judgement {
             let is_repeat = reported.iter().any(|other| {
                 other.brand == finding.brand
                     && other.kind == finding.kind
-                    && other.region.intersection_over_union(&finding.region) > SAME_PLACE
+                    && other.region.is_same_place(&finding.region)
             });
             if !is_repeat {
                 reported.push(finding.clone());
@@ -122,8 +118,7 @@ impl Engine {
                     region: place(verified.region()),
                     probability: probability(log_odds),
                     measurements: measured,
-                    authorised_seller: seller
-                        .is_some_and(|s| s.is_among(&asset.draft.authorised_sellers)),
+                    authorised_seller: asset.draft.authorises(seller),
                     reasons: reasons(&verified),
                 };
                 Some(Judged {
@@ -154,8 +149,7 @@ fn share_places(judged: &mut [Judged]) {
         .map(|one| {
             let (brand, region) = (&one.finding.brand, &one.finding.region);
             let in_place = judged.iter().enumerate().filter(|(_, other)| {
-                other.finding.brand != *brand
-                    && other.finding.region.intersection_over_union(region) > SAME_PLACE
+                other.finding.brand != *brand && other.finding.region.is_same_place(region)
             });
             let likeliest = in_place.max_by(|(i, a), (j, b)| {
                 let by_odds = alone[*i].total_cmp(&alone[*j]);

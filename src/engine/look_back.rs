@@ -120,9 +120,7 @@ impl Engine {
                 let mut new = new.clone();
                 let asset = registry.active_asset(new.finding.asset_id);
                 new.finding.authorised_seller =
-                    asset.zip(seller.as_ref()).is_some_and(|(asset, seller)| {
-                        seller.is_among(&asset.draft.authorised_sellers)
-                    });
+                    asset.is_some_and(|asset| asset.draft.authorises(seller.as_ref()));
                 everywhere.push((*sighting, new));
             }
         }

@@ -10,8 +10,6 @@ use crate::matching::photometry::{Laid, lead};
 
 /// Candidates that are compared with each other, those with the most agreeing points: about 2 ms a pair.
 const MAX_RIVALS: usize = 5;
-/// Overlap from which two candidates are in the same place, `0..=1`.
-const SAME_PLACE: f32 = 0.3;
 
 impl Engine {
     /// Adds how each pack or product fares against the others in its place.
@@ -23,25 +21,19 @@ impl Engine {
         photo: &RgbImage,
         verified: &mut [Verified],
     ) -> Result<(), EngineError> {
-        let rivals = self.rivals(verified);
-        let mut details = Vec::with_capacity(rivals.len());
-        for &position in &rivals {
-            details.push(self.reference_detail(verified[position].candidate.picture_id)?);
+        let mut rivals = Vec::new();
+        for position in self.rivals(verified) {
+            if let Some(detail) = self.reference_detail(verified[position].candidate.picture_id)? {
+                rivals.push((position, detail));
+            }
         }
-        for (i, a) in rivals.iter().enumerate() {
-            for (j, b) in rivals.iter().enumerate().skip(i + 1) {
-                let same_place = {
-                    let regions = [a, b].map(|&at| verified[at].region());
-                    regions[0].intersection_over_union(&regions[1]) > SAME_PLACE
-                };
-                if !same_place {
+        for (i, (a, a_detail)) in rivals.iter().enumerate() {
+            for (b, b_detail) in &rivals[i + 1..] {
+                if !verified[*a].region().is_same_place(&verified[*b].region()) {
                     continue;
                 }
-                let laid = [(i, a), (j, b)]
-                    .map(|(detail, &at)| laid(details[detail].as_deref()?, &verified[at]));
-                if let [Some(first), Some(second)] = laid
-                    && let Some(lead) = lead(photo, first, second)
-                {
+                let laid = laid(a_detail, &verified[*a]).zip(laid(b_detail, &verified[*b]));
+                if let Some(lead) = laid.and_then(|(first, second)| lead(photo, first, second)) {
                     add_lead(&mut verified[*a], lead);
                     add_lead(&mut verified[*b], -lead);
                 }

@@ -1,10 +1,11 @@
 //! Files that appear whole or not at all, and never in place of another.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
 use super::EvidenceError;
+use crate::report::{folder_of, sync_folder};
 
 /// Writes `bytes` to `path`, on disk when this returns. A file of the same content that is there
 /// already stays as it is.
@@ -35,10 +36,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), EvidenceError> 
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
         Err(cause) => return Err(failed(cause)),
     }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let mut partial = builder().tempfile_in(folder).map_err(failed)?;
     partial.write_all(bytes).map_err(failed)?;
     partial.as_file().sync_all().map_err(failed)?;
@@ -54,11 +52,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), EvidenceError> 
         }
         Err(error) => return Err(failed(error.error)),
     }
-    // The name must survive a power cut as well; where folders cannot be synced, the complete file is
-    // in place all the same.
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
+    sync_folder(folder);
     Ok(())
 }
 

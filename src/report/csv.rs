@@ -3,7 +3,7 @@
 use csv::{QuoteStyle, WriterBuilder};
 use serde_json::{Map, Value};
 
-use super::words::{listing_field, value_words};
+use super::words::{LISTING_COLUMNS, listing_field, value_words};
 use super::{Output, ReportError, ScanWriter, Summary};
 use crate::domain::{Finding, Listing, PhotoVerdict, ScannedPhoto};
 
@@ -62,17 +62,6 @@ pub const CSV_COLUMNS: [&str; 36] = [
     "mark",
     "work",
     "other",
-];
-
-/// The listing's fields that have a column of their own.
-const LISTING_COLUMNS: [&str; 7] = [
-    "title",
-    "url",
-    "marketplace",
-    "brand_claimed",
-    "price",
-    "currency",
-    "quantity",
 ];
 
 /// Writes [`CSV_COLUMNS`].

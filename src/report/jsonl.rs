@@ -41,22 +41,49 @@ pub struct PhotoRecord<'a> {
     timings_ms: Option<StageTimings>,
     error: Option<&'a str>,
     listing: ListingRest<'a>,
+    #[serde(flatten)]
+    origin: RowOrigin<'a>,
+}
+
+/// What tells a row from all others, and how it came to be.
+#[derive(Debug, Serialize)]
+pub(super) struct RowOrigin<'a> {
     key: String,
-    model: &'a str,
-    registry: &'a str,
-    registry_revision: u64,
+    #[serde(flatten)]
+    stamp: &'a ScanStamp,
     mark: Option<String>,
     work: Work,
     read_ms: f64,
 }
 
+impl<'a> RowOrigin<'a> {
+    pub(super) fn of(scanned: &'a ScannedPhoto) -> Self {
+        Self {
+            key: scanned.key(),
+            stamp: &scanned.stamp,
+            mark: scanned.mark.map(|mark| mark.to_hex()),
+            work: scanned.work,
+            read_ms: scanned.read_ms,
+        }
+    }
+}
+
 /// The fields of a listing that the record does not name itself.
 #[derive(Debug, Serialize)]
-struct ListingRest<'a> {
+pub(super) struct ListingRest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     seller: Option<&'a Seller>,
     #[serde(flatten)]
     other: &'a Map<String, Value>,
+}
+
+impl<'a> ListingRest<'a> {
+    pub(super) fn of(listing: &'a Listing) -> Self {
+        Self {
+            seller: listing.seller.as_ref(),
+            other: &listing.other,
+        }
+    }
 }
 
 impl<'a> PhotoRecord<'a> {
@@ -72,17 +99,8 @@ impl<'a> PhotoRecord<'a> {
             photo_size: judged.map(|photo| photo.photo_size),
             timings_ms: judged.map(|photo| photo.timings_ms),
             error: scanned.outcome.as_ref().err().map(String::as_str),
-            listing: ListingRest {
-                seller: scanned.listing.seller.as_ref(),
-                other: &scanned.listing.other,
-            },
-            key: scanned.key(),
-            model: &scanned.stamp.model.0,
-            registry: &scanned.stamp.registry,
-            registry_revision: scanned.stamp.registry_revision,
-            mark: scanned.mark.map(|mark| mark.to_hex()),
-            work: scanned.work,
-            read_ms: scanned.read_ms,
+            listing: ListingRest::of(&scanned.listing),
+            origin: RowOrigin::of(scanned),
         }
     }
 

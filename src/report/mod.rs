@@ -40,7 +40,7 @@ pub use html::{
     Thumbnails,
 };
 pub use jsonl::{JsonlReport, PhotoRecord, read_record};
-pub use output::Output;
+pub use output::{Output, folder_of, sync_folder};
 pub use reuse::{Reuse, ReuseGroup};
 pub use rows::read_rows;
 pub use spool::{ScanIdentity, SourceState, Spool, beside, read_json, write_json};

@@ -170,13 +170,14 @@ impl Write for Sink {
 
 /// Lets a name survive a power cut as well; where folders cannot be synced, the complete file is in place
 /// all the same.
-pub(super) fn sync_folder(folder: &Path) {
+pub fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }
 }
 
-pub(super) fn folder_of(target: &Path) -> &Path {
+/// The folder that a file stands in.
+pub fn folder_of(target: &Path) -> &Path {
     match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

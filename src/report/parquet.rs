@@ -12,9 +12,10 @@ use parquet::file::properties::WriterProperties;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::words::{listing_field, value_words};
+use super::jsonl::{ListingRest, RowOrigin};
+use super::words::{LISTING_COLUMNS, listing_field};
 use super::{Output, ReportError, ScanWriter, Summary};
-use crate::domain::{AssetKind, Finding, FindingKind, ScannedPhoto, StageTimings, Verdict, Work};
+use crate::domain::{AssetKind, Finding, FindingKind, ScannedPhoto, StageTimings, Verdict};
 
 /// Rows that are made into columns together; they lie in memory until then.
 const BATCH_ROWS: usize = 1024;
@@ -77,17 +78,6 @@ pub fn parquet_schema() -> Schema {
     Schema::new(fields)
 }
 
-/// The listing's fields that have a column of their own.
-const LISTING_COLUMNS: [&str; 7] = [
-    "title",
-    "url",
-    "marketplace",
-    "brand_claimed",
-    "price",
-    "currency",
-    "quantity",
-];
-
 /// A row, in the form of [`parquet_schema`].
 #[derive(Serialize)]
 struct Row<'a> {
@@ -106,13 +96,8 @@ struct Row<'a> {
     seller_name: Option<&'a str>,
     seller_country: Option<&'a str>,
     listing: String,
-    key: String,
-    model: &'a str,
-    registry: &'a str,
-    registry_revision: u64,
-    mark: Option<String>,
-    work: Work,
-    read_ms: f64,
+    #[serde(flatten)]
+    origin: RowOrigin<'a>,
 }
 
 #[derive(Serialize)]
@@ -148,12 +133,6 @@ impl<'a> Row<'a> {
                 Value::String(listing_field(listing, name)?),
             ))
         });
-        let mut document = serde_json::Map::new();
-        if let Some(seller) = seller {
-            let seller = serde_json::to_value(seller).expect("texts are JSON");
-            document.insert("seller".into(), seller);
-        }
-        document.extend(listing.other.clone());
         Self {
             listing_id: &listing.listing_id,
             photo: &scanned.photo,
@@ -172,14 +151,8 @@ impl<'a> Row<'a> {
             seller_id: seller.and_then(|s| s.id.as_deref()),
             seller_name: seller.and_then(|s| s.name.as_deref()),
             seller_country: seller.and_then(|s| s.country.as_deref()),
-            listing: value_words(&Value::Object(document)).unwrap_or_default(),
-            key: scanned.key(),
-            model: &scanned.stamp.model.0,
-            registry: &scanned.stamp.registry,
-            registry_revision: scanned.stamp.registry_revision,
-            mark: scanned.mark.map(|mark| mark.to_hex()),
-            work: scanned.work,
-            read_ms: scanned.read_ms,
+            listing: serde_json::to_string(&ListingRest::of(listing)).expect("keys are texts"),
+            origin: RowOrigin::of(scanned),
         }
     }
 }

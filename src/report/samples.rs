@@ -1,10 +1,11 @@
 //! A small made-up scan for tests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Summary;
+use super::{ScanIdentity, Summary};
 use crate::domain::{
     AssetId, AssetKind, Finding, FindingKind, Listing, Measurements, ModelId, PhotoMark,
     PhotoVerdict, Region, ScanStamp, ScannedPhoto, StageTimings, Verdict, Work,
@@ -138,4 +139,19 @@ pub(super) fn summary() -> Summary {
         summary.add(&scanned);
     }
     summary
+}
+
+/// What the scan is of.
+pub(super) fn identity() -> ScanIdentity {
+    ScanIdentity {
+        touchstone: "0.1.0".into(),
+        stamp: (*scan()[0].stamp).clone(),
+        files: BTreeMap::new(),
+        review_at: 0.35,
+        flag_at: 0.9,
+        stages: "all".into(),
+        source: "l.jsonl".into(),
+        shard: None,
+        source_state: None,
+    }
 }

@@ -129,15 +129,8 @@ mod tests {
         let destination = folder.path().join("out.jsonl");
         assert_eq!(SummaryFile::read(&destination).expect("absent"), None);
         let scan = ScanIdentity {
-            touchstone: "0.1.0".into(),
-            stamp: (*samples::scan()[0].stamp).clone(),
-            files: BTreeMap::new(),
-            review_at: 0.35,
-            flag_at: 0.9,
-            stages: "all".into(),
-            source: "l.jsonl".into(),
             shard: "2/8".parse().ok(),
-            source_state: None,
+            ..samples::identity()
         };
         let file = SummaryFile::new(scan, &samples::summary(), &[]);
         file.write(&destination).expect("written");

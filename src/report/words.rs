@@ -122,6 +122,17 @@ pub(super) fn listing_field(listing: &Listing, name: &str) -> Option<String> {
     listing.other.get(name).and_then(value_words)
 }
 
+/// The listing's fields that have a column of their own.
+pub(super) const LISTING_COLUMNS: [&str; 7] = [
+    "title",
+    "url",
+    "marketplace",
+    "brand_claimed",
+    "price",
+    "currency",
+    "quantity",
+];
+
 /// A JSON value as text: strings as they are, everything else as JSON; `None` for null.
 pub(super) fn value_words(value: &Value) -> Option<String> {
     match value {

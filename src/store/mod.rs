@@ -29,8 +29,8 @@ use std::path::Path;
 use connections::Connections;
 
 pub use access::{
-    ACCESS_DATABASE_NAME, AccessStore, Holder, IssuedKey, KeyRecord, KeyRefusal, NewKey,
-    SESSION_HOURS, SignedIn,
+    ACCESS_DATABASE_NAME, AccessStore, Holder, IssuedKey, KeyRecord, KeyRefusal, KeyStanding,
+    NewKey, SESSION_HOURS, SignedIn,
 };
 pub use audit::{AuditEntry, AuditPage, acting_as};
 pub use cases::*;

@@ -52,7 +52,7 @@ pub(super) fn run(settings: Settings, command: MergeCommand) -> anyhow::Result<O
         SummaryFile::new(parts.identity, &summary, &names).write(&command.out)?;
     }
     print_summary(&summary)?;
-    Ok(outcome_of(&summary))
+    Ok(outcome_of(summary.n_failed))
 }
 
 struct Part {

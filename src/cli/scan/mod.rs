@@ -100,8 +100,7 @@ fn already_done(
         summary.n_failed,
         SummaryFile::path_of(&main.path).display()
     );
-    let n_failed = usize::try_from(summary.n_failed).unwrap_or(usize::MAX);
-    Ok(Some(Outcome::of_failures(n_failed)))
+    Ok(Some(outcome_of(summary.n_failed)))
 }
 
 /// A scan with all that it needs.
@@ -231,7 +230,7 @@ impl Scan<'_> {
             }
         }
         print_summary(&summary)?;
-        Ok(outcome_of(&summary))
+        Ok(outcome_of(summary.n_failed))
     }
 
     /// A bar with the time left where a pass over the source is worth it: not for what can be read but
@@ -291,8 +290,8 @@ fn print_summary(summary: &Summary) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn outcome_of(summary: &Summary) -> Outcome {
-    Outcome::of_failures(usize::try_from(summary.n_failed).unwrap_or(usize::MAX))
+fn outcome_of(n_failed: u64) -> Outcome {
+    Outcome::of_failures(usize::try_from(n_failed).unwrap_or(usize::MAX))
 }
 
 /// Writers that are fed as rows come.

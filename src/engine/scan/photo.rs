@@ -15,7 +15,6 @@ use crate::domain::{
 use crate::engine::manifest::PhotoPlace;
 use crate::engine::seen::sides;
 use crate::engine::{Clock, Engine, EngineError};
-use crate::matching::hash::PictureHash;
 
 /// What is said of a photo, whoever sells it.
 #[derive(Debug, Clone)]
@@ -191,10 +190,7 @@ impl<'a> Looker<'a> {
         let mut clock = Clock::start();
         let judgement = engine.judge(&photo, verified, None);
         let findings = judgement.reported(&engine.settings.policy);
-        let hash = match description.hashes.as_deref() {
-            Some([upright, ..]) => *upright,
-            _ => PictureHash::of(&photo.pixels),
-        };
+        let hash = description.upright_hash(&photo.pixels);
         timings_ms.judge = clock.lap_ms();
         if let Some(days) = self.keep_days {
             let new = engine.new_photo(sha256, &photo, &description, NEVER_LOOK_BACK)?;
@@ -219,11 +215,8 @@ impl<'a> Looker<'a> {
         let registry = self.engine.registry();
         let mut findings = looked.findings.clone();
         for finding in &mut findings {
-            finding.authorised_seller = seller.is_some_and(|seller| {
-                registry
-                    .active_asset(finding.asset_id)
-                    .is_some_and(|asset| seller.is_among(&asset.draft.authorised_sellers))
-            });
+            let asset = registry.active_asset(finding.asset_id);
+            finding.authorised_seller = asset.is_some_and(|asset| asset.draft.authorises(seller));
         }
         PhotoVerdict {
             verdict: self.engine.settings.policy.verdict(&findings),

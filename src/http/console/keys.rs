@@ -16,7 +16,7 @@ use super::super::problem::Problem;
 use super::super::uploads::invalid;
 use super::page::{Page, Shell, day, moment};
 use crate::domain::Role;
-use crate::store::{IssuedKey, KeyRecord};
+use crate::store::{IssuedKey, KeyRecord, KeyStanding};
 
 /// A key in the table.
 struct Row {
@@ -29,19 +29,17 @@ struct Row {
 }
 
 impl Row {
-    fn of(key: KeyRecord, now: &str) -> Self {
-        let is_over = key.expires_at.as_deref().is_some_and(|end| end <= now);
-        let (state, class) = match (&key.revoked_at, is_over) {
-            (Some(_), _) => ("revoked", "failed"),
-            (None, true) => ("expired", "failed"),
-            (None, false) => ("holds", "clear"),
-        };
+    fn of(key: KeyRecord, now: Timestamp) -> Self {
+        let standing = key.standing(now);
         Self {
             created: day(&key.created_at).to_owned(),
             expires: key.expires_at.as_deref().map(|end| day(end).to_owned()),
             used: key.last_used_at.as_deref().map(moment),
-            state,
-            class,
+            state: standing.as_str(),
+            class: match standing {
+                KeyStanding::Holds => "clear",
+                KeyStanding::Revoked | KeyStanding::Expired => "failed",
+            },
             key,
         }
     }
@@ -133,12 +131,12 @@ async fn page(
         let ended = |key: &KeyRecord| key.revoked_at.is_some();
         (ended(a), &b.created_at).cmp(&(ended(b), &a.created_at))
     });
-    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let now = Timestamp::now();
     Page::of(&KeysPage {
         shell: Shell::new(caller, "keys", "Keys"),
         tenant: caller.tenant.to_string(),
         outcome,
         issued,
-        rows: keys.into_iter().map(|key| Row::of(key, &now)).collect(),
+        rows: keys.into_iter().map(|key| Row::of(key, now)).collect(),
     })
 }

@@ -137,12 +137,24 @@ mod tests {
         similarity([0.0, 0.0], [60.0, 20.0], 1.1, 0.15)
     }
 
-    fn pasted(picture: &RgbImage) -> RgbImage {
-        let back = inverse(&place()).expect("regular");
-        RgbImage::from_fn(360, 300, |x, y| {
+    /// A photo of `size` with the picture in it, and `ground` around.
+    pub(super) fn photo_of(
+        picture: &RgbImage,
+        place: &Transform,
+        [width, height]: [u32; 2],
+        ground: impl Fn(u32, u32) -> Rgb<u8>,
+    ) -> RgbImage {
+        let back = inverse(place).expect("regular");
+        RgbImage::from_fn(width, height, |x, y| {
             let [u, v] = apply(&back, [f64::from(x) + 0.5, f64::from(y) + 0.5]);
             imageops::interpolate_bilinear(picture, u as f32 - 0.5, v as f32 - 0.5)
-                .unwrap_or(Rgb([(x % 200) as u8, (y % 210) as u8, 90]))
+                .unwrap_or_else(|| ground(x, y))
+        })
+    }
+
+    fn pasted(picture: &RgbImage) -> RgbImage {
+        photo_of(picture, &place(), [360, 300], |x, y| {
+            Rgb([(x % 200) as u8, (y % 210) as u8, 90])
         })
     }
 

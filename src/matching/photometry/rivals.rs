@@ -133,10 +133,11 @@ fn structure_lead(
 
 #[cfg(test)]
 mod tests {
-    use image::{Rgb, imageops};
+    use image::Rgb;
 
+    use super::super::tests::photo_of;
     use super::*;
-    use crate::matching::geometry::transform::{apply, similarity};
+    use crate::matching::geometry::transform::similarity;
 
     /// A pack: a picture and small print that all flavours share, and a band in the flavour's colour
     /// with the flavour's pattern.
@@ -160,15 +161,13 @@ mod tests {
 
     /// The pack in a dim, warm room.
     fn photographed(pack: &RgbImage) -> RgbImage {
-        let back = inverse(&place()).expect("regular");
-        RgbImage::from_fn(320, 380, |x, y| {
-            let [u, v] = apply(&back, [f64::from(x) + 0.5, f64::from(y) + 0.5]);
-            let seen = imageops::interpolate_bilinear(pack, u as f32 - 0.5, v as f32 - 0.5);
-            let Rgb(lit) = seen.unwrap_or(Rgb([120, 90, 60]));
-            Rgb(std::array::from_fn(|i| {
-                (f32::from(lit[i]) * 0.75 + [12.0, 4.0, 0.0][i]) as u8
-            }))
-        })
+        let mut photo = photo_of(pack, &place(), [320, 380], |_, _| Rgb([120, 90, 60]));
+        for Rgb(lit) in photo.pixels_mut() {
+            for (value, warm) in lit.iter_mut().zip([12.0, 4.0, 0.0]) {
+                *value = (f32::from(*value) * 0.75 + warm) as u8;
+            }
+        }
+        photo
     }
 
     fn lead_between(shown: &RgbImage, a: &RgbImage, b: &RgbImage) -> Option<f32> {

@@ -1,22 +1,7 @@
 use super::super::{read_rows, samples};
 use super::*;
-use std::collections::BTreeMap;
 
 use crate::domain::Shard;
-
-fn identity() -> ScanIdentity {
-    ScanIdentity {
-        touchstone: "0.1.0".into(),
-        stamp: (*samples::scan()[0].stamp).clone(),
-        files: BTreeMap::new(),
-        review_at: 0.35,
-        flag_at: 0.9,
-        stages: "all".into(),
-        source: "l.jsonl".into(),
-        shard: None,
-        source_state: None,
-    }
-}
 
 fn rows(path: &Path) -> Vec<ScannedPhoto> {
     let rows = read_rows(path).expect("there");
@@ -37,7 +22,7 @@ fn in_order() -> impl FnMut(&ScannedPhoto) -> Result<(), String> {
 fn a_scan_that_is_cut_off_anywhere_goes_on_without_a_lost_or_doubled_row() {
     let folder = tempfile::tempdir().expect("a folder");
     let destination = folder.path().join("out.jsonl");
-    let mut spool = Spool::begin(&destination, &identity()).expect("new");
+    let mut spool = Spool::begin(&destination, &samples::identity()).expect("new");
     for scanned in samples::scan() {
         spool.write(&scanned).expect("written");
     }
@@ -49,7 +34,8 @@ fn a_scan_that_is_cut_off_anywhere_goes_on_without_a_lost_or_doubled_row() {
         .chain([whole.len() - 1, whole.len()])
     {
         fs::write(&partial, &whole[..n]).expect("writable");
-        let mut spool = Spool::resume(&destination, &identity(), in_order()).expect("a part");
+        let mut spool =
+            Spool::resume(&destination, &samples::identity(), in_order()).expect("a part");
         let n_kept = spool.n_rows() as usize;
         assert_eq!(n_kept, whole[..n].iter().filter(|b| **b == b'\n').count());
         for scanned in samples::scan().iter().skip(n_kept) {
@@ -58,7 +44,7 @@ fn a_scan_that_is_cut_off_anywhere_goes_on_without_a_lost_or_doubled_row() {
         drop(spool);
         assert_eq!(fs::read(&partial).expect("there"), whole, "{n}");
     }
-    let mut spool = Spool::resume(&destination, &identity(), in_order()).expect("whole");
+    let mut spool = Spool::resume(&destination, &samples::identity(), in_order()).expect("whole");
     spool.publish(&destination).expect("published");
     spool.close();
     assert_eq!(rows(&destination).len(), samples::scan().len());
@@ -69,7 +55,7 @@ fn a_scan_that_is_cut_off_anywhere_goes_on_without_a_lost_or_doubled_row() {
 fn zeros_that_a_power_cut_left_are_no_rows() {
     let folder = tempfile::tempdir().expect("a folder");
     let destination = folder.path().join("out.jsonl");
-    let mut spool = Spool::begin(&destination, &identity()).expect("new");
+    let mut spool = Spool::begin(&destination, &samples::identity()).expect("new");
     spool.write(&samples::scan()[0]).expect("written");
     let partial = spool.path().to_owned();
     drop(spool);
@@ -77,7 +63,7 @@ fn zeros_that_a_power_cut_left_are_no_rows() {
     bytes.extend([0; 300]);
     bytes.push(b'\n');
     fs::write(&partial, bytes).expect("writable");
-    let spool = Spool::resume(&destination, &identity(), in_order()).expect("a part");
+    let spool = Spool::resume(&destination, &samples::identity(), in_order()).expect("a part");
     assert_eq!(spool.n_rows(), 1);
 }
 
@@ -85,17 +71,17 @@ fn zeros_that_a_power_cut_left_are_no_rows() {
 fn unfinished_rows_are_neither_lost_nor_mixed_with_others() {
     let folder = tempfile::tempdir().expect("a folder");
     let destination = folder.path().join("out.jsonl");
-    let mut spool = Spool::begin(&destination, &identity()).expect("new");
+    let mut spool = Spool::begin(&destination, &samples::identity()).expect("new");
     // Another process, or this one, cannot write there too.
-    let error = Spool::begin(&destination, &identity()).expect_err("in use");
+    let error = Spool::begin(&destination, &samples::identity()).expect_err("in use");
     assert!(matches!(error, ReportError::InUse { .. }), "{error}");
     for scanned in samples::scan() {
         spool.write(&scanned).expect("written");
     }
     drop(spool);
-    let error = Spool::begin(&destination, &identity()).expect_err("unfinished");
+    let error = Spool::begin(&destination, &samples::identity()).expect_err("unfinished");
     assert!(error.to_string().contains("--resume"), "{error}");
-    let mut other = identity();
+    let mut other = samples::identity();
     other.stamp.registry_revision += 1;
     other.shard = Some(Shard::new(1, 2).expect("a shard"));
     let error = Spool::resume(&destination, &other, in_order()).expect_err("another scan");
@@ -107,8 +93,8 @@ fn unfinished_rows_are_neither_lost_nor_mixed_with_others() {
         assert!(message.contains(words), "{message}");
     }
     let changed = |_: &ScannedPhoto| Err("photo \"x\"".to_owned());
-    let error = Spool::resume(&destination, &identity(), changed).expect_err("changed");
+    let error = Spool::resume(&destination, &samples::identity(), changed).expect_err("changed");
     assert!(error.to_string().contains("row 1 is of"), "{error}");
-    let spool = Spool::resume(&destination, &identity(), in_order()).expect("the same");
+    let spool = Spool::resume(&destination, &samples::identity(), in_order()).expect("the same");
     assert_eq!(spool.n_rows() as usize, samples::scan().len());
 }

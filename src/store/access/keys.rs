@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::records::{IssuedKey, KeyRecord, KeyRefusal, NewKey};
+use super::records::{IssuedKey, KeyRecord, KeyRefusal, KeyStanding, NewKey};
 use super::secrets::{digest, is_same, random, secret};
 use super::{AccessStore, text_of};
 use crate::domain::{AccessWordError, KeyId, Role, TenantName};
@@ -179,13 +179,10 @@ fn one(conn: &Connection, id: &KeyId) -> Result<KeyRecord, StoreError> {
 
 /// The key, unless it was revoked or its time is over.
 pub(super) fn holding(record: KeyRecord, now: Timestamp) -> Result<KeyRecord, KeyRefusal> {
-    let is_over = |end: &String| *end <= text_of(now);
-    if record.revoked_at.is_some() {
-        Err(KeyRefusal::Revoked(Box::new(record)))
-    } else if record.expires_at.as_ref().is_some_and(is_over) {
-        Err(KeyRefusal::Expired(Box::new(record)))
-    } else {
-        Ok(record)
+    match record.standing(now) {
+        KeyStanding::Holds => Ok(record),
+        KeyStanding::Revoked => Err(KeyRefusal::Revoked(Box::new(record))),
+        KeyStanding::Expired => Err(KeyRefusal::Expired(Box::new(record))),
     }
 }
 

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use super::connections::Connections;
 use super::{StoreError, make_folder, schema};
 
-pub use records::{Holder, IssuedKey, KeyRecord, KeyRefusal, NewKey, SignedIn};
+pub use records::{Holder, IssuedKey, KeyRecord, KeyRefusal, KeyStanding, NewKey, SignedIn};
 pub use sessions::SESSION_HOURS;
 
 /// Name of the database file of keys within the home.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use thiserror::Error;
 use utoipa::ToSchema;
 
+use super::text_of;
 use crate::domain::{KeyId, Role, TenantName};
 
 /// A key to be made.
@@ -43,6 +44,42 @@ pub struct KeyRecord {
     pub last_used_at: Option<String>,
     /// When it was revoked.
     pub revoked_at: Option<String>,
+}
+
+/// Whether a key opens anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyStanding {
+    /// It does.
+    Holds,
+    /// It was revoked.
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+impl KeyStanding {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl KeyRecord {
+    /// Whether it opens anything at `now`; one that was revoked and is over counts as revoked.
+    pub fn standing(&self, now: Timestamp) -> KeyStanding {
+        let is_over = |end: &String| *end <= text_of(now);
+        if self.revoked_at.is_some() {
+            KeyStanding::Revoked
+        } else if self.expires_at.as_ref().is_some_and(is_over) {
+            KeyStanding::Expired
+        } else {
+            KeyStanding::Holds
+        }
+    }
 }
 
 /// A key as it is handed out: once, then never again.
