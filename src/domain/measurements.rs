@@ -8,15 +8,17 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Measurements {
-    /// Best cosine of a window of the photo with a reference of the asset, `-1..=1`.
+    /// Cosine of a window of the photo with a reference of the asset, `-1..=1`; of all windows the one
+    /// that exceeds chance most.
     pub window_similarity: Option<f32>,
-    /// How far `window_similarity` exceeds what unrelated pictures reach on this photo by chance.
+    /// How far `window_similarity` exceeds what unrelated pictures reach by chance in windows of its size
+    /// on this photo.
     pub window_lift: Option<f32>,
     /// Cosine of the whole photo with a whole reference, `-1..=1`.
     pub whole_similarity: Option<f32>,
     /// How far `whole_similarity` exceeds what unrelated pictures reach on this photo by chance.
     pub whole_lift: Option<f32>,
-    /// How far `window_similarity` stands above the best of any other brand; negative when another leads.
+    /// How far `window_lift` stands above the best of any other brand; negative when another leads.
     pub window_margin: Option<f32>,
     /// How far `whole_similarity` stands above the best of any other brand; negative when another leads.
     pub whole_margin: Option<f32>,
@@ -52,8 +54,21 @@ pub struct Measurements {
     pub rival_lead: Option<f32>,
     /// Best likeness of a word read in the photo to a word mark of the asset, `0..=1`.
     pub word_similarity: Option<f32>,
+    /// Letters of the words on the reference that words read in its place in the photo share with them;
+    /// `None` when words were not read, or the reference has none.
+    pub shared_letters: Option<f32>,
+    /// How far `shared_letters` stands above the most of any other brand; negative when another leads.
+    pub shared_margin: Option<f32>,
     /// 1 when the word that comes closest is an ordinary dictionary word, else 0.
     pub word_is_common: Option<f32>,
     /// Likeness of a word that misses a word mark by one or two letters, `0..=1`; 0 when none does.
     pub word_near_miss: Option<f32>,
+}
+
+impl Measurements {
+    /// What windows are ranked by: how far the best exceeds chance, or its cosine where nothing is known
+    /// of chance.
+    pub fn window_standing(&self) -> Option<f32> {
+        self.window_lift.or(self.window_similarity)
+    }
 }

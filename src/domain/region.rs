@@ -26,6 +26,33 @@ impl Region {
         Self { x, y, w, h }
     }
 
+    /// The smallest upright box that holds all corners of `quad`.
+    pub fn around(quad: &[[f32; 2]; 4]) -> Self {
+        let of = |axis: usize, pick: fn(f32, f32) -> f32, start: f32| {
+            quad.iter().map(|corner| corner[axis]).fold(start, pick)
+        };
+        let [x, y] = [0, 1].map(|axis| of(axis, f32::min, f32::INFINITY));
+        let [right, bottom] = [0, 1].map(|axis| of(axis, f32::max, f32::NEG_INFINITY));
+        Self::new(x, y, right - x, bottom - y)
+    }
+
+    /// The box with `share` of its own width and height added on each side.
+    pub fn grown(&self, share: f32) -> Self {
+        let (dx, dy) = (share * self.w, share * self.h);
+        Self::new(
+            self.x - dx,
+            self.y - dy,
+            self.w + 2.0 * dx,
+            self.h + 2.0 * dy,
+        )
+    }
+
+    /// Whether the middle of `other` lies inside.
+    pub fn holds_middle_of(&self, other: &Self) -> bool {
+        let (x, y) = (other.x + other.w / 2.0, other.y + other.h / 2.0);
+        (self.x..=self.x + self.w).contains(&x) && (self.y..=self.y + self.h).contains(&y)
+    }
+
     /// Pixels inside.
     pub fn area(&self) -> f32 {
         self.w * self.h
@@ -68,6 +95,17 @@ impl Region {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_box_around_a_turned_one_holds_its_middle_until_it_is_moved_away() {
+        let quad = [[10.0, 0.0], [20.0, 10.0], [10.0, 20.0], [0.0, 10.0]];
+        let around = Region::around(&quad);
+        assert_eq!(around, Region::new(0.0, 0.0, 20.0, 20.0));
+        let beside = Region::new(18.0, 0.0, 10.0, 20.0);
+        assert!(around.holds_middle_of(&around) && !around.holds_middle_of(&beside));
+        assert_eq!(around.grown(0.25), Region::new(-5.0, -5.0, 30.0, 30.0));
+        assert!(around.grown(0.25).holds_middle_of(&beside));
+    }
 
     #[test]
     fn overlap_is_symmetric_and_bounded() {

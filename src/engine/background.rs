@@ -1,13 +1,14 @@
 //! What a photo reaches by chance: how similar it is to pictures that are surely not on it. A busy
 //! photo resembles everything a little; only what exceeds that says something.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::{EngineError, PhotoDescription};
-use crate::domain::{FileDigest, dot};
+use crate::domain::{AssetKind, FileDigest, dot};
 use crate::embed::Embedder;
 
 /// The most similar pictures of the background whose mean counts as chance. Measured on real photos:
@@ -21,6 +22,28 @@ pub struct Background {
     windows: Vec<Vec<f32>>,
     /// Unit vectors, compared with the whole photo.
     wholes: Vec<Vec<f32>>,
+}
+
+/// The cosines that a photo's windows reach by chance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowChance {
+    /// For each window, the best that any of its size reaches: there are more small ones, each of them
+    /// shows less, and together they resemble any mark.
+    of_size: Vec<f32>,
+    /// The best that any window reaches.
+    of_all: f32,
+}
+
+impl WindowChance {
+    /// For a window, by its position, compared with an asset of `kind`. Packs are not taken for one by
+    /// the small windows that resemble marks: with the chance of each size `products` loses a fiftieth
+    /// of its right answers, and `logos` gains as much (`benches/RESULTS.md`, 28 November 2026).
+    pub fn of(&self, window_idx: usize, kind: AssetKind) -> f32 {
+        match kind {
+            AssetKind::Logo => self.of_size[window_idx],
+            AssetKind::Product | AssetKind::Packaging => self.of_all,
+        }
+    }
 }
 
 /// The card beside the descriptors, `background.toml`.
@@ -100,16 +123,40 @@ impl Background {
         })
     }
 
-    /// The cosine that a window of this photo reaches by chance; `None` without a background.
-    pub fn window_chance(&self, photo: &PhotoDescription) -> Option<f32> {
+    /// What windows of this photo reach by chance; `None` without a background or windows.
+    pub fn window_chance(&self, photo: &PhotoDescription) -> Option<WindowChance> {
+        let mut by_size: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (position, window) in photo.windows.iter().enumerate() {
+            let size = window.region.w.to_bits();
+            by_size.entry(size).or_default().push(position);
+        }
+        let mut of_size = vec![0.0; photo.windows.len()];
+        let mut best_of_all = vec![-1.0; self.windows.len()];
+        for positions in by_size.values() {
+            let best = self.best_of(photo, positions);
+            for (of_all, best) in best_of_all.iter_mut().zip(&best) {
+                *of_all = f32::max(*of_all, *best);
+            }
+            let chance = mean_of_nearest(best)?;
+            for &position in positions {
+                of_size[position] = chance;
+            }
+        }
+        Some(WindowChance {
+            of_size,
+            of_all: mean_of_nearest(best_of_all)?,
+        })
+    }
+
+    /// For each picture of the background, the cosine of that of the windows at `positions` which
+    /// comes closest to it.
+    fn best_of(&self, photo: &PhotoDescription, positions: &[usize]) -> Vec<f32> {
         let best_of = |picture: &Vec<f32>| {
-            let similarities = photo
-                .windows
-                .iter()
-                .map(|w| dot(w.embedding.as_slice(), picture));
+            let vectors = positions.iter().map(|&at| &photo.windows[at].embedding);
+            let similarities = vectors.map(|vector| dot(vector.as_slice(), picture));
             similarities.fold(-1.0, f32::max)
         };
-        mean_of_nearest(self.windows.iter().map(best_of).collect())
+        self.windows.iter().map(best_of).collect()
     }
 
     /// The cosine that the whole photo reaches by chance; `None` without a background.
@@ -136,6 +183,8 @@ fn unit(bytes: &[u8]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Embedding, Region};
+    use crate::embed::Window;
     use crate::embed::fake::FakeEmbedder;
 
     #[test]
@@ -154,6 +203,31 @@ mod tests {
         similarities.extend([0.1; 50]);
         assert_eq!(mean_of_nearest(similarities), Some(0.5));
         assert_eq!(mean_of_nearest(vec![]), None);
+    }
+
+    #[test]
+    fn marks_meet_the_chance_of_windows_of_one_size_and_packs_that_of_all() {
+        let window = |size: f32, vector: [f32; 2]| Window {
+            region: Region::new(size, 0.0, size, size),
+            embedding: Embedding::new(vector.to_vec()).expect("a direction"),
+            place: None,
+        };
+        let windows = vec![
+            window(10.0, [1.0, 0.0]),
+            window(20.0, [0.0, 1.0]),
+            window(10.0, [0.6, 0.8]),
+        ];
+        let whole = Embedding::new(vec![1.0]).expect("a direction");
+        let photo = PhotoDescription::new(windows, Vec::new(), whole, None, None);
+        let background = Background {
+            windows: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
+            wholes: Vec::new(),
+        };
+        let chance = background.window_chance(&photo).expect("a background");
+        let of = |kind| [0, 1, 2].map(|at| (chance.of(at, kind) * 1000.0).round());
+        assert_eq!(of(AssetKind::Logo), [900.0, 500.0, 900.0]);
+        assert_eq!(of(AssetKind::Product), [1000.0; 3]);
+        assert_eq!(Background::none().window_chance(&photo), None);
     }
 
     #[test]

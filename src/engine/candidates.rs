@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::background::WindowChance;
 use super::registry::{Reference, Registry};
 use super::word_marks::FoundWord;
 use super::{Engine, EngineError, PhotoDescription};
@@ -69,16 +70,15 @@ impl Engine {
         assets.extend(hash_neighbours(&registry, description));
         assets.extend(words.keys());
         let whole = Region::new(0.0, 0.0, size[0] as f32, size[1] as f32);
+        let chance = self.background.window_chance(description);
         let mut candidates: Vec<Candidate> = assets
             .iter()
             .filter(|id| registry.active_asset(**id).is_some())
-            .filter_map(|&id| self.measure(&registry, id, description, whole))
+            .filter_map(|&id| self.measure(&registry, id, description, chance.as_ref(), whole))
             .collect();
-        let window_chance = self.background.window_chance(description);
         let whole_chance = self.background.whole_chance(description);
         for candidate in &mut candidates {
             let m = &mut candidate.measured;
-            m.window_lift = above(window_chance, m.window_similarity);
             m.whole_lift = above(whole_chance, m.whole_similarity);
             let word = words.get(&candidate.asset_id);
             add_word(candidate, word, description.words.is_some());
@@ -112,6 +112,7 @@ impl Engine {
         registry: &Registry,
         id: AssetId,
         description: &PhotoDescription,
+        chance: Option<&WindowChance>,
         whole: Region,
     ) -> Option<Candidate> {
         let mut candidate = Candidate {
@@ -122,6 +123,8 @@ impl Engine {
             measured: Measurements::default(),
             word: None,
         };
+        let kind = registry.active_asset(id)?.draft.kind;
+        let chance_of = |window_idx| chance.map_or(0.0, |chance| chance.of(window_idx, kind));
         let mut best = f32::NEG_INFINITY;
         for reference in registry.references_of(id) {
             let m = &mut candidate.measured;
@@ -133,12 +136,13 @@ impl Engine {
                 m.hash_distance = Some(m.hash_distance.map_or(distance, |d| d.min(distance)));
             }
             if self.settings.stages.windows
-                && let Some((similarity, nearest)) = nearest_window(reference, description)
-                && similarity > best
+                && let Some((lift, nearest)) = nearest_window(reference, description, chance_of)
+                && lift > best
             {
                 let region = description.windows[nearest.window_idx].region;
-                best = similarity;
-                m.window_similarity = Some(similarity);
+                best = lift;
+                m.window_similarity = Some(lift + chance_of(nearest.window_idx));
+                m.window_lift = chance.is_some().then_some(lift);
                 candidate.picture_id = reference.id;
                 candidate.region = region;
                 candidate.nearest = Some(nearest);
@@ -164,23 +168,29 @@ fn measure_whole(m: &mut Measurements, reference: &Reference, description: &Phot
     }
 }
 
-/// The window that comes closest to any version of the reference, and their similarity.
-fn nearest_window(reference: &Reference, description: &PhotoDescription) -> Option<(f32, Nearest)> {
+/// The window that exceeds what it reaches by chance most, for any version of the reference, and by how
+/// much.
+fn nearest_window(
+    reference: &Reference,
+    description: &PhotoDescription,
+    chance_of: impl Fn(usize) -> f32,
+) -> Option<(f32, Nearest)> {
     let windows = description.windows.iter().enumerate();
-    let similarities = windows.flat_map(|(window_idx, window)| {
+    let lifts = windows.flat_map(|(window_idx, window)| {
+        let chance = chance_of(window_idx);
         let versions = reference.windows.iter().enumerate();
         versions.map(move |(version_idx, version)| {
             let similarity = dot(version.as_slice(), window.embedding.as_slice());
-            (similarity, window_idx, version_idx)
+            (similarity - chance, window_idx, version_idx)
         })
     });
-    let (similarity, window_idx, version_idx) = similarities.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let (lift, window_idx, version_idx) = lifts.max_by(|a, b| a.0.total_cmp(&b.0))?;
     let version = reference.versions[version_idx].clone();
     let nearest = Nearest {
         window_idx,
         version,
     };
-    Some((similarity, nearest))
+    Some((lift, nearest))
 }
 
 /// Differing bits, best of the eight ways in which the photo may be turned or mirrored.
@@ -223,7 +233,7 @@ fn add_margins(registry: &Registry, candidates: &mut [Candidate]) {
             .collect();
         margins(&values)
     };
-    let window = of(|m| m.window_similarity);
+    let window = of(Measurements::window_standing);
     let whole = of(|m| m.whole_similarity);
     for (candidate, (window, whole)) in candidates.iter_mut().zip(window.into_iter().zip(whole)) {
         candidate.measured.window_margin = window;

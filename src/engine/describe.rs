@@ -77,12 +77,15 @@ impl Engine {
     pub fn embed(&self, photo: &Picture) -> Result<PhotoDescription, EngineError> {
         let DescribedPhoto { windows, maps } = self.embedder.embed_windows(&photo.pixels)?;
         let whole = self.embedder.embed_whole(&photo.pixels)?;
-        let words = match &self.reader {
-            Some(reader) => Some(reader.read(&photo.pixels)?),
-            None => None,
-        };
+        let words = self.read_words(&photo.pixels)?;
         let hashes = self.settings.stages.hash.then(|| hashes(&photo.pixels));
         Ok(PhotoDescription::new(windows, maps, whole, hashes, words))
+    }
+
+    /// The words in a picture; `None` when the stage is off.
+    pub(super) fn read_words(&self, picture: &RgbImage) -> Result<Option<Vec<Word>>, EngineError> {
+        let words = self.reader.as_ref().map(|reader| reader.read(picture));
+        Ok(words.transpose()?)
     }
 }
 

@@ -88,11 +88,12 @@ impl Engine {
         let registry = self.registry();
         let verified = &examination.verified;
         let mut assets: BTreeSet<AssetId> = subjects.iter().copied().collect();
-        let measures: [fn(&Measurements) -> Option<f32>; 4] = [
-            |m| m.window_similarity,
+        let measures: [fn(&Measurements) -> Option<f32>; 5] = [
+            Measurements::window_standing,
             |m| m.whole_similarity,
             |m| m.cell_agreement,
             |m| m.inliers,
+            |m| m.shared_letters,
         ];
         for value in measures {
             let values: Vec<_> = verified

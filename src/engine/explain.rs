@@ -7,6 +7,8 @@ use crate::domain::Measurements;
 pub const NEAR_HASH: f32 = 64.0;
 /// Agreeing points from which they are worth a word.
 pub const NOTABLE_INLIERS: f32 = 6.0;
+/// Shared letters from which they are worth a word: two short words.
+const NOTABLE_LETTERS: f32 = 10.0;
 /// Likeness of words from which they are worth a word.
 pub const NOTABLE_WORD: f32 = 0.6;
 
@@ -17,6 +19,7 @@ pub(super) fn reasons(verified: &Verified) -> Vec<String> {
         hash_sentence(m),
         geometry_sentence(verified),
         word_sentence(verified),
+        shared_sentence(m),
         window_sentence(m),
         cells_sentence(m),
         rival_sentence(m),
@@ -76,6 +79,16 @@ fn word_sentence(verified: &Verified) -> Option<String> {
             word.found.similarity
         )
     })
+}
+
+fn shared_sentence(m: &Measurements) -> Option<String> {
+    let letters = m.shared_letters.filter(|&n| n >= NOTABLE_LETTERS)?;
+    let margin = m.shared_margin.map_or(String::new(), |margin| {
+        format!(", {margin:+.0} against the nearest other brand")
+    });
+    Some(format!(
+        "{letters:.0} letters of the words on the reference are read there{margin}"
+    ))
 }
 
 fn window_sentence(m: &Measurements) -> Option<String> {

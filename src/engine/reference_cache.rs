@@ -1,4 +1,4 @@
-//! Cells, local features and pixels of references, read from the store when a candidate needs them.
+//! Cells, local features, words and pixels of references, read from the store when a candidate needs them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,18 +7,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use image::RgbImage;
 
 use super::describe::versions;
-use super::registration::FEATURES_KIND;
+use super::registration::{FEATURES_KIND, WORDS_KIND};
+use super::word_marks::as_read;
 use super::{Engine, EngineError};
 use crate::domain::{AssetKind, PictureId, ReferenceCells};
 use crate::imaging;
 use crate::matching::features::{FeatureLimits, LocalFeatures};
+use crate::matching::words::PictureWords;
+use crate::ocr::Word;
+use crate::store::Features;
 
-/// What a closer look at a reference needs; both in pixels of the trimmed picture.
+/// What a closer look at a reference needs, in pixels of the trimmed picture.
 pub struct ReferenceDetail {
     /// Local features.
     pub features: LocalFeatures,
     /// The picture without its even border.
     pub pixels: RgbImage,
+    /// Words on it; none when the stage is off.
+    pub words: PictureWords,
 }
 
 /// References kept: about 400 kB each.
@@ -76,9 +82,29 @@ impl Engine {
                 &FeatureLimits::REFERENCE,
             )
         });
-        let detail = Arc::new(ReferenceDetail { features, pixels });
+        let words = self.words_on(&pixels, &stored)?;
+        let detail = Arc::new(ReferenceDetail {
+            features,
+            pixels,
+            words,
+        });
         keep(&self.references.details, MAX_KEPT, id, &detail);
         Ok(Some(detail))
+    }
+
+    fn words_on(
+        &self,
+        pixels: &RgbImage,
+        stored: &[Features],
+    ) -> Result<PictureWords, EngineError> {
+        let stored = stored.iter().find(|f| f.kind == WORDS_KIND);
+        let words: Option<Vec<Word>> =
+            match stored.and_then(|f| serde_json::from_slice(&f.bytes).ok()) {
+                Some(words) if self.settings.stages.words => Some(words),
+                // Registered while the stage was off, or damaged.
+                _ => self.read_words(pixels)?,
+            };
+        Ok(PictureWords::of(&as_read(words.iter().flatten())))
     }
 
     /// The cells of a reference in one of its versions; `None` when it was removed meanwhile, or the

@@ -15,6 +15,9 @@ use crate::store::{Descriptor, Features, NewPicture, Registered, Registration};
 /// Kind under which the store keeps local features; changed with their form.
 pub(super) const FEATURES_KIND: &str = "sift@1";
 
+/// Kind under which the store keeps the words on a picture; changed with their form or their reader.
+pub(super) const WORDS_KIND: &str = "words@1";
+
 /// Pictures described before they are written together: bounds memory, and spares a wait for the disk
 /// for each one.
 const BATCH: usize = 64;
@@ -193,8 +196,8 @@ impl Engine {
         })
     }
 
-    /// What the network says of a reference in each version in which it is registered: vectors, and
-    /// cells in the form in which the store keeps them.
+    /// What the networks say of a reference in each version in which it is registered: vectors, and
+    /// cells and words in the form in which the store keeps them.
     fn descriptors(
         &self,
         picture: &Picture,
@@ -208,17 +211,23 @@ impl Engine {
         };
         let whole = self.embedder.embed_whole(&picture.pixels)?;
         let mut descriptors = vec![descriptor(SPACE_WHOLE, AS_GIVEN, whole)];
-        let mut cells = Vec::new();
+        let mut features = Vec::new();
         for (variant, pixels) in versions(&picture.pixels, kind) {
             let described = self.embedder.embed_reference(&pixels)?;
             descriptors.push(descriptor(SPACE_WINDOW, variant, described.embedding));
-            cells.extend(described.cells.map(|cells| Features {
+            features.extend(described.cells.map(|cells| Features {
                 kind: self.cells_kind(),
                 variant: variant.to_owned(),
                 bytes: cells.to_bytes(),
             }));
         }
-        Ok((descriptors, cells))
+        let words = self.read_words(&imaging::trim(&picture.pixels))?;
+        features.extend(words.map(|words| Features {
+            kind: WORDS_KIND.to_owned(),
+            variant: AS_GIVEN.to_owned(),
+            bytes: serde_json::to_vec(&words).expect("words are JSON"),
+        }));
+        Ok((descriptors, features))
     }
 
     /// Kind under which the store keeps cells: those of another network are of no use.
@@ -245,10 +254,10 @@ impl Engine {
                 .map(|&(id, kind)| {
                     let bytes = self.store.picture_bytes(id)?;
                     let picture = imaging::decode_reference(&bytes, &self.limits)?;
-                    let (descriptors, cells) =
+                    let (descriptors, features) =
                         self.descriptors(&picture.on_natural_ground(), kind)?;
                     // Before the descriptors, which say that the picture is done.
-                    self.store.put_features(id, &cells)?;
+                    self.store.put_features(id, &features)?;
                     Ok((id, descriptors))
                 })
                 .collect::<Result<Vec<_>, EngineError>>()?;

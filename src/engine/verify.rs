@@ -1,6 +1,7 @@
 //! Stage 4: a closer look at the most promising candidates: their cells laid over the window, local
-//! features under one transform, and how well the aligned pictures agree. Yields numbers, takes no decision.
+//! features under one transform, how well the aligned pictures agree, and the words that both show. Yields numbers, takes no decision.
 
+use super::word_marks::as_read;
 use super::{Candidate, Engine, EngineError, PhotoDescription};
 use crate::domain::{AssetKind, Measurements, PictureId, Region};
 use crate::imaging::Picture;
@@ -9,6 +10,7 @@ use crate::matching::features::Variant;
 use crate::matching::geometry::{Alignment, verify};
 use crate::matching::margin::margins;
 use crate::matching::photometry;
+use crate::matching::words::PictureWords;
 
 /// Candidates whose cells are compared: a fraction of a millisecond each.
 const MAX_LAID_OVER: usize = 48;
@@ -17,6 +19,9 @@ const MAX_LAID_OVER: usize = 48;
 const MAX_VERIFIED: usize = 8;
 /// Pictures of one asset whose local features are compared.
 const MAX_PICTURES: usize = 4;
+/// Words count for a candidate in its place and this far around it, in shares of its size: windows are
+/// only roughly where the thing is.
+const WORDS_REACH: f32 = 0.2;
 /// Agreeing places from which pixels are compared: fewer do not pin the transform down.
 const MIN_INLIERS_FOR_PIXELS: usize = 6;
 
@@ -33,7 +38,7 @@ impl Verified {
     /// Where in the prepared photo: under the aligned reference if there is one, else the best window.
     pub fn region(&self) -> Region {
         match self.firm_alignment() {
-            Some(alignment) => bounds(&alignment.quad),
+            Some(alignment) => Region::around(&alignment.quad),
             None => self.candidate.region,
         }
     }
@@ -51,19 +56,10 @@ impl Verified {
     }
 }
 
-fn bounds(quad: &[[f32; 2]; 4]) -> Region {
-    let of = |axis: usize, pick: fn(f32, f32) -> f32, start: f32| {
-        quad.iter().map(|corner| corner[axis]).fold(start, pick)
-    };
-    let [x, y] = [0, 1].map(|axis| of(axis, f32::min, f32::INFINITY));
-    let [right, bottom] = [0, 1].map(|axis| of(axis, f32::max, f32::NEG_INFINITY));
-    Region::new(x, y, right - x, bottom - y)
-}
-
 /// How much a closer look may be worth, from what is known already. Only an order: each part is about
 /// 1 where it is convincing on its own.
 fn promise(m: &Measurements) -> f32 {
-    let window = m.window_similarity.unwrap_or(0.0);
+    let window = m.window_standing().unwrap_or(0.0);
     let whole = m.whole_similarity.unwrap_or(0.0);
     let hash = m.hash_distance.map_or(0.0, |d| 1.0 - d / 100.0).max(0.0);
     let word = m.word_similarity.unwrap_or(0.0);
@@ -109,7 +105,8 @@ impl Engine {
             .into_iter()
             .map(|candidate| self.verify_one(photo, description, candidate))
             .collect::<Result<Vec<_>, _>>()?;
-        self.add_inlier_margins(&mut verified);
+        self.add_margins(&mut verified, |m| m.inliers, |m| &mut m.inlier_margin);
+        self.add_shared_words(description, &mut verified)?;
         self.add_rival_leads(&photo.pixels, &mut verified)?;
         verified.extend(rest.into_iter().map(|candidate| Verified {
             candidate,
@@ -208,17 +205,51 @@ impl Engine {
         (kind, pictures.take(MAX_PICTURES).collect())
     }
 
-    fn add_inlier_margins(&self, verified: &mut [Verified]) {
+    /// Adds how much of what is written on each reference is read in its place in the photo.
+    fn add_shared_words(
+        &self,
+        description: &PhotoDescription,
+        verified: &mut [Verified],
+    ) -> Result<(), EngineError> {
+        let Some(read) = &description.words else {
+            return Ok(());
+        };
+        for v in &mut *verified {
+            let detail = self.reference_detail(v.candidate.picture_id)?;
+            let Some(detail) = detail.filter(|detail| !detail.words.is_empty()) else {
+                continue;
+            };
+            let place = v.region().grown(WORDS_REACH);
+            let inside = read
+                .iter()
+                .filter(|word| place.holds_middle_of(&Region::around(&word.quad)));
+            let letters = detail
+                .words
+                .shared_letters(&PictureWords::of(&as_read(inside)));
+            v.candidate.measured.shared_letters = Some(letters);
+        }
+        self.add_margins(verified, |m| m.shared_letters, |m| &mut m.shared_margin);
+        Ok(())
+    }
+
+    /// Adds how far each leads over the best of any other brand in what `value` gives.
+    fn add_margins(
+        &self,
+        verified: &mut [Verified],
+        value: fn(&Measurements) -> Option<f32>,
+        margin: fn(&mut Measurements) -> &mut Option<f32>,
+    ) {
         let registry = self.registry();
-        let inliers: Vec<_> = verified
+        let values: Vec<_> = verified
             .iter()
             .map(|v| {
                 let brand = registry.brand_of(v.candidate.asset_id);
-                (brand, v.candidate.measured.inliers)
+                (brand, value(&v.candidate.measured))
             })
             .collect();
-        for (v, margin) in verified.iter_mut().zip(margins(&inliers)) {
-            v.candidate.measured.inlier_margin = margin;
+        let margins = margins(&values);
+        for (v, lead) in verified.iter_mut().zip(margins) {
+            *margin(&mut v.candidate.measured) = lead;
         }
     }
 }

@@ -42,17 +42,9 @@ impl AssetWords {
 
     /// The strongest match of each asset.
     pub fn matches(&self, words: &[Word]) -> HashMap<AssetId, FoundWord> {
-        let words: Vec<ReadWord> = words
-            .iter()
-            .map(|word| ReadWord {
-                text: word.text.clone(),
-                confidence: word.confidence,
-                quad: word.quad,
-            })
-            .collect();
         let mut best = HashMap::new();
         // Strongest first: what comes first for an asset stays.
-        for found in self.marks.matches(&words) {
+        for found in self.marks.matches(&as_read(words)) {
             for &position in self.marks.same_spelling(found.mark) {
                 let (mark, asset) = &self.owners[position];
                 best.entry(*asset).or_insert_with(|| FoundWord {
@@ -63,6 +55,18 @@ impl AssetWords {
         }
         best
     }
+}
+
+/// What the reader says, as the comparison of words takes it.
+pub(super) fn as_read<'a>(words: impl IntoIterator<Item = &'a Word>) -> Vec<ReadWord> {
+    words
+        .into_iter()
+        .map(|word| ReadWord {
+            text: word.text.clone(),
+            confidence: word.confidence,
+            quad: word.quad,
+        })
+        .collect()
 }
 
 /// What is registered as word mark, the brand's name, and those parts of a longer name that are no

@@ -6,7 +6,7 @@ use ort::value::TensorRef;
 use super::boxes::{TextMap, text_boxes};
 use super::card::{DetectorCard, Model};
 use super::crop;
-use super::{OcrError, ReadOptions, TextBox};
+use super::{OcrError, TextBox};
 use crate::runtime::SessionPool;
 
 /// Small pictures are enlarged at most this much: beyond it there is nothing more to see.
@@ -25,12 +25,9 @@ impl Detector {
         })
     }
 
-    pub fn boxes(
-        &self,
-        picture: &RgbImage,
-        options: &ReadOptions,
-    ) -> Result<Vec<TextBox>, OcrError> {
-        let (width, height) = input_size(picture.dimensions(), options, self.card.multiple);
+    /// Where text stands, in reading order; `None` where no pixel looks like text.
+    pub fn boxes(&self, picture: &RgbImage, look: Look) -> Result<Option<Vec<TextBox>>, OcrError> {
+        let (width, height) = look.size(picture.dimensions(), self.card.multiple);
         let input = self.input(picture, width, height);
         let shape = [1, 3, height as usize, width as usize];
         let mut session = self.sessions.acquire();
@@ -49,7 +46,8 @@ impl Detector {
             height,
             values,
         };
-        Ok(text_boxes(&map, &self.card, picture.dimensions()))
+        let shows_text = map.values.iter().any(|&value| value > self.card.threshold);
+        Ok(shows_text.then(|| text_boxes(&map, &self.card, picture.dimensions())))
     }
 
     /// `[1, 3, height, width]`: blue, green, red, normalised.
@@ -68,20 +66,46 @@ impl Detector {
     }
 }
 
-/// Size at which the detector sees a picture: its longest side within the options, both sides
-/// multiples of `multiple`.
-fn input_size((width, height): (u32, u32), options: &ReadOptions, multiple: u32) -> (u32, u32) {
-    let longest = width.max(height) as f32;
-    let scale = if longest > options.max_side_px as f32 {
-        options.max_side_px as f32 / longest
-    } else {
-        (options.min_side_px as f32 / longest).clamp(1.0, MAX_ENLARGEMENT)
-    };
-    let side = |pixels: u32| {
-        let scaled = (pixels as f32 * scale).floor();
-        ((scaled / multiple as f32).round_ties_even() as u32).max(1) * multiple
-    };
-    (side(width), side(height))
+/// Between which longest sides, pixels, the detector sees a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Smaller pictures are enlarged to this, by [`MAX_ENLARGEMENT`] at most.
+    least: u32,
+    /// Larger ones are scaled down to this.
+    most: u32,
+}
+
+impl Look {
+    /// Scaled down to `side`; smaller pictures as they are.
+    pub fn down_to(side: u32) -> Self {
+        Self {
+            least: 0,
+            most: side,
+        }
+    }
+
+    /// Scaled down or enlarged to `side`.
+    pub fn at(side: u32) -> Self {
+        Self {
+            least: side,
+            most: side,
+        }
+    }
+
+    /// Width and height at which the detector sees a picture, both multiples of `multiple`.
+    fn size(self, (width, height): (u32, u32), multiple: u32) -> (u32, u32) {
+        let longest = width.max(height) as f32;
+        let scale = if longest > self.most as f32 {
+            self.most as f32 / longest
+        } else {
+            (self.least as f32 / longest).clamp(1.0, MAX_ENLARGEMENT)
+        };
+        let side = |pixels: u32| {
+            let scaled = (pixels as f32 * scale).floor();
+            ((scaled / multiple as f32).round_ties_even() as u32).max(1) * multiple
+        };
+        (side(width), side(height))
+    }
 }
 
 #[cfg(test)]
@@ -90,22 +114,18 @@ mod tests {
 
     #[test]
     fn the_detector_sees_multiples_of_32_within_the_limits() {
-        let options = ReadOptions::default();
-        let enlarging = ReadOptions {
-            min_side_px: 640,
-            ..options
-        };
-        struct Case(ReadOptions, (u32, u32), (u32, u32));
-        for Case(options, picture, expected) in [
-            Case(options, (1280, 960), (640, 480)),
-            Case(options, (348, 464), (352, 448)),
-            Case(options, (640, 10), (640, 32)),
-            Case(options, (1, 1), (32, 32)),
-            Case(enlarging, (348, 464), (480, 640)),
-            Case(enlarging, (100, 50), (192, 96)),
-            Case(enlarging, (4000, 1000), (640, 160)),
+        struct Case(Look, (u32, u32), (u32, u32));
+        let (down, at) = (Look::down_to(640), Look::at(640));
+        for Case(look, picture, expected) in [
+            Case(down, (1280, 960), (640, 480)),
+            Case(down, (348, 464), (352, 448)),
+            Case(down, (640, 10), (640, 32)),
+            Case(down, (1, 1), (32, 32)),
+            Case(at, (348, 464), (480, 640)),
+            Case(at, (100, 50), (192, 96)),
+            Case(at, (4000, 1000), (640, 160)),
         ] {
-            assert_eq!(input_size(picture, &options, 32), expected, "{picture:?}");
+            assert_eq!(look.size(picture, 32), expected, "{picture:?}");
         }
     }
 }

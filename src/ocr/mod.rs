@@ -17,8 +17,9 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::domain::Region;
 use crate::runtime::RuntimeError;
-use detect::Detector;
+use detect::{Detector, Look};
 use recognise::Recogniser;
 
 /// Why words could not be read.
@@ -96,18 +97,39 @@ pub struct Word {
     pub quad: [[f32; 2]; 4],
 }
 
+/// Confidence from which a word is not read again.
+const SURE: f32 = 0.8;
+/// Overlap from which two boxes are drawn around the same letters, none more.
+const SAME_BOX: f32 = 0.7;
+
+impl Word {
+    /// Whether this is what stands in `found`, read so surely that nobody needs to read it again.
+    fn surely_is_in(&self, found: &TextBox) -> bool {
+        let overlap =
+            Region::around(&self.quad).intersection_over_union(&Region::around(&found.quad));
+        self.confidence >= SURE && overlap > SAME_BOX
+    }
+
+    /// Whether `other` is the same word in the same place.
+    fn is_repeated_by(&self, other: &Self) -> bool {
+        self.text == other.text
+            && Region::around(&self.quad).is_same_place(&Region::around(&other.quad))
+    }
+}
+
 /// How much effort reading takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReadOptions {
     /// Longest side of the picture that the detector sees, pixels; larger pictures are scaled down.
     pub max_side_px: u32,
-    /// Smaller pictures are enlarged to this longest side, at most twofold; 0 leaves them alone.
-    pub min_side_px: u32,
+    /// Longest side at which it looks again, for what is too small or too faint at the first look:
+    /// smaller pictures are enlarged to it, at most twofold. 0: it looks once.
+    pub closer_side_px: u32,
     /// Lines that are read with less confidence are dropped.
     pub min_confidence: f32,
     /// Also try tall boxes turned the other way and unturned, and doubtful ones upside down.
     pub try_turned: bool,
-    /// At most this many boxes are read, the largest first.
+    /// At most this many boxes of each look are read, the largest first.
     pub max_boxes: usize,
 }
 
@@ -115,7 +137,7 @@ impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             max_side_px: 640,
-            min_side_px: 0,
+            closer_side_px: 800,
             min_confidence: 0.5,
             try_turned: true,
             max_boxes: 24,
@@ -151,38 +173,45 @@ impl TextReader {
         self
     }
 
-    /// The lines of text in `picture` (sRGB, upright), from top to bottom, then left to right.
+    /// The lines of text in `picture` (sRGB, upright), from top to bottom, then left to right; then
+    /// those that only a closer look shows, or shows otherwise, in the same order.
     ///
     /// # Errors
     /// [`OcrError::Runtime`], [`OcrError::UnexpectedShape`].
     pub fn read(&self, picture: &RgbImage) -> Result<Vec<Word>, OcrError> {
-        let boxes = self.detect(picture)?;
-        self.recognise(picture, &boxes)
-    }
-
-    /// Where text stands, unread: the cheaper half of [`TextReader::read`].
-    ///
-    /// # Errors
-    /// [`OcrError::Runtime`], [`OcrError::UnexpectedShape`].
-    pub fn detect(&self, picture: &RgbImage) -> Result<Vec<TextBox>, OcrError> {
         if picture.width() == 0 || picture.height() == 0 {
             return Ok(Vec::new());
         }
-        let mut boxes = self.detector.boxes(picture, &self.options)?;
+        let first = self
+            .detector
+            .boxes(picture, Look::down_to(self.options.max_side_px))?;
+        // Where nothing at all looks like text, in a third of ordinary photos, a closer look found none either.
+        let Some(boxes) = first else {
+            return Ok(Vec::new());
+        };
+        let mut words = self.recognise(picture, boxes)?;
+        if self.options.closer_side_px > 0 {
+            let closer = Look::at(self.options.closer_side_px);
+            let mut boxes = self.detector.boxes(picture, closer)?.unwrap_or_default();
+            boxes.retain(|found| !words.iter().any(|word| word.surely_is_in(found)));
+            let mut added = self.recognise(picture, boxes)?;
+            added.retain(|word| !words.iter().any(|known| known.is_repeated_by(word)));
+            words.append(&mut added);
+        }
+        Ok(words)
+    }
+
+    fn recognise(
+        &self,
+        picture: &RgbImage,
+        mut boxes: Vec<TextBox>,
+    ) -> Result<Vec<Word>, OcrError> {
         if boxes.len() > self.options.max_boxes {
             boxes.sort_by(|a, b| boxes::area(&b.quad).total_cmp(&boxes::area(&a.quad)));
             boxes.truncate(self.options.max_boxes);
             boxes::sort_for_reading(&mut boxes);
         }
-        Ok(boxes)
-    }
-
-    /// What `boxes` of `picture` say; boxes that say nothing legible are left out.
-    ///
-    /// # Errors
-    /// [`OcrError::Runtime`], [`OcrError::UnexpectedShape`].
-    pub fn recognise(&self, picture: &RgbImage, boxes: &[TextBox]) -> Result<Vec<Word>, OcrError> {
-        self.recogniser.words(picture, boxes, &self.options)
+        self.recogniser.words(picture, &boxes, &self.options)
     }
 }
 

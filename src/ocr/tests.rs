@@ -30,20 +30,8 @@ fn reader(options: ReadOptions) -> TextReader {
         .with_options(options)
 }
 
-fn bounds(quad: &[[f32; 2]; 4]) -> Region {
-    let axis = |i: usize| {
-        let values = quad.map(|corner| corner[i]);
-        let (low, high) = values
-            .iter()
-            .fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
-        (low, high - low)
-    };
-    let ((x, w), (y, h)) = (axis(0), axis(1));
-    Region::new(x, y, w, h)
-}
-
 fn is_same(reference: &ReferenceWord, word: &Word) -> bool {
-    bounds(&reference.quad).intersection_over_union(&bounds(&word.quad)) > 0.6
+    Region::around(&reference.quad).intersection_over_union(&Region::around(&word.quad)) > 0.6
         && strsim::normalized_levenshtein(&reference.text, &word.text) >= 0.75
 }
 
@@ -51,8 +39,8 @@ fn is_same(reference: &ReferenceWord, word: &Word) -> bool {
 fn words_agree_with_the_python_package() {
     let reference: BTreeMap<String, Vec<ReferenceWord>> = serde_json::from_str(REFERENCE).unwrap();
     let reader = reader(ReadOptions {
-        min_side_px: 0,
         max_side_px: 640,
+        closer_side_px: 0,
         try_turned: false,
         ..ReadOptions::default()
     });
@@ -73,6 +61,30 @@ fn words_agree_with_the_python_package() {
     assert!(n_sure >= 20);
     let allowed = (n_sure as f32 * (1.0 - AGREEMENT)) as usize;
     assert!(missing.len() <= allowed, "{missing:?} of {n_sure}");
+}
+
+/// What is read at the first look stays; a closer look only adds, and does so on phone photos.
+#[test]
+fn a_closer_look_reads_more() {
+    let once = reader(ReadOptions {
+        closer_side_px: 0,
+        ..ReadOptions::default()
+    });
+    let twice = reader(ReadOptions::default());
+    let n_letters = |words: &[Word]| -> usize {
+        let letters = |word: &Word| word.text.chars().filter(|c| c.is_alphabetic()).count();
+        words.iter().map(letters).sum()
+    };
+    for name in ["god-morgon-orange-juice-3", "arla-sour-cream-1"] {
+        let path = format!("{ROOT}/fixtures/grocery/photos/{name}.jpg");
+        let photo = image::open(path).unwrap().to_rgb8();
+        let (first, both) = (once.read(&photo).unwrap(), twice.read(&photo).unwrap());
+        assert_eq!(both[..first.len()], first, "{name}");
+        let added = &both[first.len()..];
+        assert!(n_letters(added) >= 5, "{name}: {added:?}");
+        let is_repeat = |word: &&Word| first.iter().any(|known| known.is_repeated_by(word));
+        assert_eq!(added.iter().find(is_repeat), None, "{name}");
+    }
 }
 
 #[test]

@@ -44,6 +44,9 @@ pub enum Feature {
     CellAgreement,
     /// How far that leads over the best other brand.
     CellMargin,
+    /// Lead in letters of words on the reference that are read in the photo over other brands, on a
+    /// logarithmic scale.
+    SharedMargin,
     /// Likeness of a word to a word mark, from the point where it means anything.
     Word,
     /// The same, only for words that no dictionary holds.
@@ -78,7 +81,7 @@ impl Feature {
                 .map(|d| (1.0 - d / CHANCE_HASH_DISTANCE).max(0.0)),
             Self::Inliers => m.inliers.map(f32::ln_1p),
             Self::InlierRatio => m.inlier_ratio,
-            Self::InlierMargin => m.inlier_margin.map(|v| v.signum() * v.abs().ln_1p()),
+            Self::InlierMargin => m.inlier_margin.map(signed_ln_1p),
             Self::ReferenceCoverage => m.reference_coverage,
             Self::Ncc => m.ncc.map(|v| v.max(0.0)),
             Self::CopyNcc => m
@@ -89,6 +92,7 @@ impl Feature {
             Self::RivalLead => m.rival_lead,
             Self::CellAgreement => m.cell_agreement,
             Self::CellMargin => m.cell_margin,
+            Self::SharedMargin => m.shared_margin.map(signed_ln_1p),
             Self::Word => m.word_similarity.map(above_least_similarity),
             Self::RareWord => m.word_similarity.map(|similarity| {
                 let is_common = m.word_is_common.unwrap_or(0.0);
@@ -97,6 +101,10 @@ impl Feature {
         };
         value.map(f64::from)
     }
+}
+
+fn signed_ln_1p(value: f32) -> f32 {
+    value.signum() * value.abs().ln_1p()
 }
 
 fn above_least_similarity(similarity: f32) -> f32 {
@@ -138,7 +146,8 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
         ],
         // Has no judge of its own: a misspelt mark is as sure as the mark.
         FindingKind::AlteredLogo => &[],
-        // Not the share of matches that agree: on drawn packs it says far more than on real ones.
+        // Not the share of matches that agree, nor the letters as such: on drawn packs they say far more
+        // than on real ones.
         FindingKind::LookalikeProduct => &[
             WindowSimilarity,
             WindowLift,
@@ -151,6 +160,7 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
             InlierMargin,
             ReferenceCoverage,
             RivalLead,
+            SharedMargin,
             Word,
         ],
     }

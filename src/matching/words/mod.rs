@@ -6,10 +6,12 @@
 mod index;
 mod ordinary;
 mod phrases;
+mod shared;
 mod spelling;
 
 pub use index::WordMarks;
 pub use ordinary::is_common_word;
+pub use shared::PictureWords;
 
 /// A line of text that was read in a picture.
 #[derive(Debug, Clone, PartialEq)]

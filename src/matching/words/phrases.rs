@@ -42,7 +42,7 @@ pub(super) struct Phrase {
 pub(super) struct Token {
     line: usize,
     text: String,
-    folded: String,
+    pub folded: String,
     n_chars: usize,
     pub is_address: bool,
     is_ordinary: bool,
