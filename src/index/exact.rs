@@ -95,7 +95,7 @@ impl ExactIndex {
         });
         let answers = queries.iter().zip(lists);
         Ok(answers
-            .map(|(query, list)| self.vectors.rerank(query, list, k))
+            .map(|(query, list)| self.vectors.rerank(query, list.slots(), k))
             .collect())
     }
 

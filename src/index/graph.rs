@@ -1,12 +1,11 @@
 //! The index that walks a graph.
 
-use std::cell::RefCell;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 
-use super::builder::{self, Graph};
-use super::kernel;
-use super::vectors::{Candidate, Query, Shortlist, Vectors, n_candidates};
+use super::builder;
+use super::links::Graph;
+use super::vectors::{Query, Vectors, n_candidates};
+use super::walk::{MAX_SLOTS, Target, Walker};
 use super::{Allow, EntryId, ExactIndex, IndexError, Neighbour};
 use crate::domain::Embedding;
 
@@ -36,9 +35,15 @@ pub struct GraphIndex {
 }
 
 impl GraphIndex {
-    /// Links all vectors of `index`, on all cores; 2.3 ms of one core for each of 100,000.
+    /// Links all vectors of `index`, on all cores; which links come out depends on entries and vectors
+    /// alone.
+    ///
+    /// # Panics
+    /// Where there are more than [`MAX_SLOTS`] vectors.
     pub fn build(index: ExactIndex) -> Self {
-        let vectors = index.into_vectors();
+        let mut vectors = index.into_vectors();
+        assert!(vectors.len() <= MAX_SLOTS, "slots have 30 bits");
+        vectors.reorder(&builder::shuffled(vectors.entries()));
         let graph = builder::build(&vectors);
         Self::from_parts(vectors, graph)
     }
@@ -143,138 +148,50 @@ impl GraphIndex {
             !self.is_dead[slot] && allow.is_none_or(|allow| allow(entries[slot]))
         };
         let limit = n_candidates(k);
+        let is_all = self.n_dead == 0 && allow.is_none();
         let search = |query: &Embedding| {
             let query = self.vectors.query(query)?;
-            let list = match self.walk(&query, limit.max(ef), n_visits, &may) {
-                Some(list) => list,
-                None => self.scan(&query, limit, &may),
+            let ef = ef.max(k);
+            let walked = match is_all {
+                true => self.walk(&query, ef, limit, usize::MAX, |_| true),
+                false => self.walk(&query, ef, limit, n_visits, &may),
             };
-            Ok(self.vectors.rerank(&query, list, k))
+            let slots = walked.unwrap_or_else(|| self.scan(&query, limit, &may));
+            Ok(self.vectors.rerank(&query, slots, k))
         };
         queries.iter().map(search).collect()
     }
 
-    fn scan(&self, query: &Query<'_>, limit: usize, may: &impl Fn(u32) -> bool) -> Shortlist {
+    fn scan(&self, query: &Query<'_>, limit: usize, may: &impl Fn(u32) -> bool) -> Vec<u32> {
         let mut lists = self.vectors.scan(std::slice::from_ref(query), limit, may);
-        lists.pop().unwrap_or_else(|| Shortlist::new(limit))
+        lists
+            .pop()
+            .map_or_else(Vec::new, |list| list.slots().collect())
     }
 
-    /// `None` when the walk would have seen more than `n_visits` vectors.
+    /// At most `limit` slots to compare by `f32`; `None` when the walk would have seen more than
+    /// `n_visits` vectors.
     fn walk(
         &self,
         query: &Query<'_>,
         ef: usize,
+        limit: usize,
         n_visits: usize,
-        may: &impl Fn(u32) -> bool,
-    ) -> Option<Shortlist> {
-        let mut list = Shortlist::new(ef);
-        if self.vectors.len() == 0 {
-            return Some(list);
-        }
-        // Taken, not borrowed: `may` runs the caller's code, which may search on its own.
-        let mut visits = VISITS.take();
-        visits.begin(self.vectors.len());
-        let start = self.descend(query);
-        visits.is_first(start.slot);
-        let mut waiting = BinaryHeap::from([Reverse(start)]);
-        if may(start.slot) {
-            list.push(start);
-        }
-        let mut n_visited = 1;
-        while let Some(Reverse(nearest)) = waiting.pop() {
-            if !list.would_take(&nearest) || n_visited > n_visits {
-                break;
-            }
-            self.look_around(query, nearest.slot, &mut visits);
-            n_visited += visits.near.len();
-            for (&slot, &product) in visits.near.iter().zip(&visits.products) {
-                let candidate = self.vectors.candidate(query, slot, product);
-                if list.would_take(&candidate) {
-                    waiting.push(Reverse(candidate));
-                    if may(slot) {
-                        list.push(candidate);
-                    }
-                }
-            }
-        }
-        VISITS.set(visits);
-        (n_visited <= n_visits).then_some(list)
-    }
-
-    /// The nearest slot that steps through the upper layers lead to.
-    fn descend(&self, query: &Query<'_>) -> Candidate {
-        let mut products = Vec::new();
-        self.products(query, &[self.graph.entry_slot], &mut products);
-        let mut best = self
-            .vectors
-            .candidate(query, self.graph.entry_slot, products[0]);
-        for layer in self.graph.upper.iter().rev() {
-            loop {
-                let near = layer.list(best.slot);
-                self.products(query, near, &mut products);
-                let nearest = near
-                    .iter()
-                    .zip(&products)
-                    .map(|(&slot, &product)| self.vectors.candidate(query, slot, product))
-                    .min();
-                match nearest {
-                    Some(nearest) if nearest < best => best = nearest,
-                    _ => break,
-                }
-            }
-        }
-        best
-    }
-
-    /// Compares the query with the slots linked from `slot` that the walk has not seen.
-    fn look_around(&self, query: &Query<'_>, slot: u32, visits: &mut Visits) {
-        visits.near.clear();
-        for &next in self.graph.base.list(slot as usize) {
-            if visits.is_first(next) {
-                kernel::prefetch(self.vectors.rows(), next);
-                visits.near.push(next);
-            }
-        }
-        self.products(query, &visits.near, &mut visits.products);
-    }
-
-    fn products(&self, query: &Query<'_>, slots: &[u32], products: &mut Vec<i32>) {
-        let rows = self.vectors.rows();
-        self.vectors
-            .kernel()
-            .gather(&query.codes, rows, slots, products);
-    }
-}
-
-thread_local! {
-    static VISITS: RefCell<Visits> = RefCell::default();
-}
-
-/// What a walk has seen; kept from walk to walk, so that none has to clear it.
-#[derive(Default)]
-struct Visits {
-    /// In which walk a slot was last seen.
-    last_seen: Vec<u32>,
-    walk: u32,
-    near: Vec<u32>,
-    products: Vec<i32>,
-}
-
-impl Visits {
-    fn begin(&mut self, n_slots: usize) {
-        if self.last_seen.len() < n_slots {
-            self.last_seen.resize(n_slots, 0);
-        }
-        self.walk = self.walk.wrapping_add(1);
-        if self.walk == 0 {
-            self.last_seen.fill(0);
-            self.walk = 1;
-        }
-    }
-
-    #[inline]
-    fn is_first(&mut self, slot: u32) -> bool {
-        let last_seen = &mut self.last_seen[slot as usize];
-        std::mem::replace(last_seen, self.walk) != self.walk
+        may: impl Fn(u32) -> bool,
+    ) -> Option<Vec<u32>> {
+        let Some((base, upper)) = self.graph.layers.split_first() else {
+            return Some(Vec::new());
+        };
+        let target = Target {
+            vectors: &self.vectors,
+            codes: &query.codes,
+        };
+        Walker::lend(|walker| {
+            let start = upper.iter().rev();
+            let start = start.fold(0, |start, layer| walker.descend(target, layer, start));
+            let near = walker.walk(target, base, start, ef, n_visits, may)?;
+            let answers = near.iter().filter(|key| key.counts());
+            Some(answers.take(limit).map(|key| key.slot()).collect())
+        })
     }
 }

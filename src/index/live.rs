@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 
+use super::walk::MAX_SLOTS;
 use super::{Allow, DEFAULT_EF, EntryId, ExactIndex, GraphIndex, IndexError, Neighbour, saved};
 use crate::domain::Embedding;
 
@@ -294,6 +295,10 @@ impl Parts {
 
     fn is_graph_due(&self) -> bool {
         let n_recent = self.recent.len();
+        let n_graph = self.graph.as_ref().map_or(0, GraphIndex::len);
+        if n_graph + n_recent > MAX_SLOTS {
+            return false;
+        }
         match &self.graph {
             None => n_recent > self.exact_limit,
             Some(graph) => {

@@ -8,10 +8,13 @@ mod builder;
 mod error;
 mod exact;
 mod graph;
+mod huge_pages;
 mod kernel;
+mod links;
 mod live;
 mod saved;
 mod vectors;
+mod walk;
 
 #[cfg(test)]
 mod tests;

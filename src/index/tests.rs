@@ -6,6 +6,7 @@ use std::{fs, thread};
 
 use proptest::prelude::*;
 
+use super::links::Neighbours;
 use super::*;
 use crate::domain::Embedding;
 
@@ -220,14 +221,38 @@ fn every_vector_can_be_walked_to_even_among_copies() {
     vectors.extend(vec![vectors[0].clone(); 400]);
     vectors.extend(vec![vectors[1].clone(); 400]);
     let graph = GraphIndex::build(exact(&vectors)).graph;
-    let mut is_reached = vec![false; vectors.len()];
-    let mut waiting = vec![graph.entry_slot];
-    while let Some(slot) = waiting.pop() {
-        if !std::mem::replace(&mut is_reached[slot as usize], true) {
-            waiting.extend_from_slice(graph.base.list(slot as usize));
+    for layer in &graph.layers {
+        let mut is_reached = vec![false; layer.n_lists()];
+        let mut waiting = vec![0];
+        while let Some(slot) = waiting.pop() {
+            if !std::mem::replace(&mut is_reached[slot as usize], true) {
+                waiting.extend(layer.list(slot));
+            }
         }
+        assert!(is_reached.iter().all(|&is_reached| is_reached));
     }
-    assert!(is_reached.iter().all(|&is_reached| is_reached));
+}
+
+#[test]
+fn the_same_vectors_make_the_same_graph() {
+    let vectors = clustered(1_500, 20, 11);
+    let numbered: Vec<_> = (0..).map(EntryId).zip(&vectors).collect();
+    let mut graphs = Vec::new();
+    for (n_threads, is_backwards) in [(1, false), (2, true), (5, false), (5, true)] {
+        let mut index = ExactIndex::new(20);
+        let mut insert = |(entry, vector): &(EntryId, &Embedding)| {
+            index.insert(*entry, vector).unwrap();
+        };
+        match is_backwards {
+            true => numbered.iter().rev().for_each(&mut insert),
+            false => numbered.iter().for_each(&mut insert),
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads);
+        let built = pool.build().unwrap().install(|| GraphIndex::build(index));
+        assert_eq!(built.graph.layers.len(), 3);
+        graphs.push((built.graph, built.vectors.entries().to_vec()));
+    }
+    assert!(graphs.iter().all(|graph| *graph == graphs[0]));
 }
 
 #[test]
