@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::builder;
+use super::exact::slots_of;
 use super::links::Graph;
-use super::vectors::{Query, Vectors, n_candidates};
+use super::vectors::{Query, Shortlist, Vectors, n_candidates};
 use super::walk::{MAX_SLOTS, Target, Walker};
 use super::{Allow, EntryId, ExactIndex, IndexError, Neighbour};
 use crate::domain::Embedding;
@@ -19,6 +20,10 @@ pub const DEFAULT_EF: usize = 128;
 /// A walk that has seen this share of the vectors, one in so many, is given up for a scan: a vector
 /// met on the way costs about eight times what it costs in passing.
 const SCAN_SHARE: usize = 8;
+
+/// Vectors that a walk sees for each whose links it follows, about: 1,107 with 48 to follow among the
+/// 100,000 of [`DEFAULT_EF`].
+const SEEN_PER_STEP: u64 = 20;
 
 /// Compares a query with the vectors along a walk through a graph of near ones (HNSW: Malkov and
 /// Yashunin 2016), by 8-bit codes first, the best of those by `f32`.
@@ -39,7 +44,7 @@ impl GraphIndex {
     /// alone.
     ///
     /// # Panics
-    /// Where there are more than [`MAX_SLOTS`] vectors.
+    /// Where there are more than 2³⁰ vectors.
     pub fn build(index: ExactIndex) -> Self {
         let mut vectors = index.into_vectors();
         assert!(vectors.len() <= MAX_SLOTS, "slots have 30 bits");
@@ -142,41 +147,78 @@ impl GraphIndex {
         ef: usize,
         allow: Option<Allow<'_>>,
     ) -> Result<Vec<Vec<Neighbour>>, IndexError> {
-        let entries = self.vectors.entries();
-        let may = |slot: u32| {
-            let slot = slot as usize;
-            !self.is_dead[slot] && allow.is_none_or(|allow| allow(entries[slot]))
-        };
+        let queries = queries.iter().map(|query| self.vectors.query(query));
+        let queries = queries.collect::<Result<Vec<Query<'_>>, _>>()?;
         let limit = n_candidates(k);
-        let is_all = self.n_dead == 0 && allow.is_none();
-        let search = |query: &Embedding| {
-            let query = self.vectors.query(query)?;
-            let ef = ef.max(k);
-            let walked = match is_all {
-                true => self.walk(&query, ef, limit, usize::MAX, |_| true),
-                false => self.walk(&query, ef, limit, n_visits, &may),
-            };
-            let slots = walked.unwrap_or_else(|| self.scan(&query, limit, &may));
-            Ok(self.vectors.rerank(&query, slots, k))
+        let bounds = Bounds {
+            ef: ef.max(k),
+            limit,
+            n_visits,
+        };
+        let entries = self.vectors.entries();
+        let is_alive = |slot: u32| !self.is_dead[slot as usize];
+        let lists = match self.passing(bounds.ef, allow) {
+            Passing::All => self.walk_all(&queries, &bounds, |_| true),
+            Passing::Alive => self.walk_all(&queries, &bounds, is_alive),
+            Passing::Where(test) => self.walk_all(&queries, &bounds, |slot| {
+                is_alive(slot) && test(entries[slot as usize])
+            }),
+            Passing::Marked(marks) => self.walk_all(&queries, &bounds, |slot| marks[slot as usize]),
+            Passing::Few(slots) => {
+                let lists = self.vectors.scan_slots(&queries, &slots, limit);
+                lists.into_iter().map(Shortlist::slots).collect()
+            }
+        };
+        let answers = queries.iter().zip(lists);
+        Ok(answers
+            .map(|(query, slots)| self.vectors.rerank(query, &slots, k))
+            .collect())
+    }
+
+    /// How to find those that may be answered.
+    fn passing<'a>(&self, ef: usize, allow: Option<Allow<'a>>) -> Passing<'a> {
+        match allow {
+            None if self.n_dead == 0 => Passing::All,
+            None => Passing::Alive,
+            Some(Allow::Where(test)) => Passing::Where(test),
+            Some(Allow::Among(entries)) => {
+                let slots = slots_of(&self.slots, entries);
+                if is_scan_cheaper(self.vectors.len(), slots.len(), ef) {
+                    return Passing::Few(slots);
+                }
+                let mut marks = vec![false; self.vectors.len()];
+                for slot in slots {
+                    marks[slot as usize] = true;
+                }
+                Passing::Marked(marks)
+            }
+        }
+    }
+
+    /// For each query the slots to compare by `f32`: from a walk, or a scan where the walk would have
+    /// seen too many vectors.
+    fn walk_all(
+        &self,
+        queries: &[Query<'_>],
+        bounds: &Bounds,
+        may: impl Fn(u32) -> bool,
+    ) -> Vec<Vec<u32>> {
+        let search = |query| {
+            let walked = self.walk(query, bounds, &may);
+            walked.unwrap_or_else(|| self.scan(query, bounds.limit, &may))
         };
         queries.iter().map(search).collect()
     }
 
     fn scan(&self, query: &Query<'_>, limit: usize, may: &impl Fn(u32) -> bool) -> Vec<u32> {
         let mut lists = self.vectors.scan(std::slice::from_ref(query), limit, may);
-        lists
-            .pop()
-            .map_or_else(Vec::new, |list| list.slots().collect())
+        lists.pop().map_or_else(Vec::new, Shortlist::slots)
     }
 
-    /// At most `limit` slots to compare by `f32`; `None` when the walk would have seen more than
-    /// `n_visits` vectors.
     fn walk(
         &self,
         query: &Query<'_>,
-        ef: usize,
-        limit: usize,
-        n_visits: usize,
+        bounds: &Bounds,
         may: impl Fn(u32) -> bool,
     ) -> Option<Vec<u32>> {
         let Some((base, upper)) = self.graph.layers.split_first() else {
@@ -189,9 +231,39 @@ impl GraphIndex {
         Walker::lend(|walker| {
             let start = upper.iter().rev();
             let start = start.fold(0, |start, layer| walker.descend(target, layer, start));
-            let near = walker.walk(target, base, start, ef, n_visits, may)?;
+            let near = walker.walk(target, base, start, bounds.ef, bounds.n_visits, may)?;
             let answers = near.iter().filter(|key| key.counts());
-            Some(answers.take(limit).map(|key| key.slot()).collect())
+            Some(answers.take(bounds.limit).map(|key| key.slot()).collect())
         })
     }
+}
+
+/// How far a search goes.
+struct Bounds {
+    /// Candidates that a walk keeps.
+    ef: usize,
+    /// Candidates compared by `f32`.
+    limit: usize,
+    /// Vectors that a walk may see.
+    n_visits: usize,
+}
+
+/// Which slots may be answered, in the form that finds them soonest.
+enum Passing<'a> {
+    All,
+    /// Those not taken out.
+    Alive,
+    Where(&'a (dyn Fn(EntryId) -> bool + Sync)),
+    /// Of each slot, whether it may.
+    Marked(Vec<bool>),
+    /// Those listed, in ascending order.
+    Few(Vec<u32>),
+}
+
+/// Whether it is quicker to look at all of `n_passing` out of `n` vectors than to walk until `ef` of
+/// them are found: the walk has to follow the links of `ef * n / n_passing` vectors, and sees about
+/// [`SEEN_PER_STEP`] at each.
+fn is_scan_cheaper(n: usize, n_passing: usize, ef: usize) -> bool {
+    let (n, n_passing) = (n as u64, n_passing as u64);
+    n_passing * n_passing <= n * ef as u64 * SEEN_PER_STEP
 }

@@ -76,8 +76,8 @@ impl Shortlist {
     }
 
     /// The slots, in no order.
-    pub(super) fn slots(self) -> impl Iterator<Item = u32> {
-        self.worst_first.into_iter().map(|candidate| candidate.slot)
+    pub(super) fn slots(self) -> Vec<u32> {
+        self.worst_first.into_iter().map(|c| c.slot).collect()
     }
 
     /// The score that a candidate must reach, or just equal.
@@ -279,16 +279,42 @@ impl Vectors {
         lists
     }
 
-    /// The best `k` of the slots by `f32`, best first, the smaller entry first among equals.
-    pub(super) fn rerank(
+    /// Looks through the vectors at `slots` for the best `limit` by code of each query.
+    pub(super) fn scan_slots(
         &self,
-        query: &Query<'_>,
-        slots: impl IntoIterator<Item = u32>,
-        k: usize,
-    ) -> Vec<Neighbour> {
+        queries: &[Query<'_>],
+        slots: &[u32],
+        limit: usize,
+    ) -> Vec<Shortlist> {
+        let mut lists: Vec<_> = queries.iter().map(|_| Shortlist::new(limit)).collect();
+        let mut products = Vec::with_capacity(TILE);
+        let mut tiles = slots.chunks(TILE).peekable();
+        while let Some(tile) = tiles.next() {
+            for &slot in tiles.peek().copied().unwrap_or_default() {
+                self.prefetch(slot);
+            }
+            for (query, list) in queries.iter().zip(&mut lists) {
+                self.kernel
+                    .gather(&query.codes, self.rows(), tile, &mut products);
+                for (&slot, &product) in tile.iter().zip(&products) {
+                    let candidate = self.candidate(query, slot, product);
+                    if list.would_take(&candidate) {
+                        list.push(candidate);
+                    }
+                }
+            }
+        }
+        lists
+    }
+
+    /// The best `k` of the slots by `f32`, best first, the smaller entry first among equals.
+    pub(super) fn rerank(&self, query: &Query<'_>, slots: &[u32], k: usize) -> Vec<Neighbour> {
+        for &slot in slots {
+            kernel::prefetch(self.values(slot as usize));
+        }
         let mut neighbours: Vec<_> = slots
-            .into_iter()
-            .map(|slot| {
+            .iter()
+            .map(|&slot| {
                 let slot = slot as usize;
                 let cosine = kernel::product_f32(query.values, self.values(slot));
                 Neighbour {

@@ -195,6 +195,9 @@ impl Walker {
         loop {
             self.near.clear();
             self.near.extend(layer.list(best.slot()));
+            for &next in &self.near {
+                target.vectors.prefetch(next);
+            }
             let nearest = target.keys(&self.near, &mut self.products).min();
             match nearest {
                 Some(nearest) if nearest < best => best = nearest,
