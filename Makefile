@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build program demo test test-api test-console check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate clean
+.PHONY: help setup build program demo test test-kill test-api test-console check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate clean
 
 CARGO ?= cargo
 
@@ -22,6 +22,9 @@ test: check ## every check and every test
 	$(CARGO) test --locked --test it
 	@$(MAKE) --no-print-directory test-api
 	@$(MAKE) --no-print-directory test-console
+
+test-kill: setup ## an index killed 200 times while it is changed, merged and saved
+	$(CARGO) test --locked --test it -- --ignored --exact kill::an_index_killed_two_hundred_times_opens_and_has_lost_nothing
 
 # As `cargo build` makes it, half of the crates would be compiled again, with other features.
 program: setup
@@ -52,9 +55,8 @@ bench: bench-embed bench-index bench-scan bench-serve ## all benches; results ar
 bench-embed: build ## decoding and the network, beside the Python way
 	@benches/python/run.sh embed
 
-bench-index: setup ## search in 100,000 vectors, beside hnswlib, usearch and faiss
-	$(CARGO) bench --locked --bench search
-	@benches/python/run.sh index
+bench-index: setup ## search in 100,000 vectors, beside hnswlib, usearch and faiss; MILLION=1: in a million, too
+	@benches/python/run.sh index $(if $(MILLION),--million)
 
 bench-scan: build ## photos a second from file to verdict, beside the Python way
 	@benches/python/run.sh scan

@@ -4,19 +4,26 @@
 //!   made by the network that ships, `f32`, one after the other.
 //! - `peers search VECTORS QUERIES TRUTH DIM`: builds the graph of all vectors and searches with one
 //!   thread; prints one line of JSON. `TRUTH` holds the ten nearest of each query as `u32`.
+//! - `peers hnsw_rs VECTORS QUERIES TRUTH DIM`: builds with `hnsw_rs` and with our own builder.
+//!
+//! Times are CPU seconds, so that they can be compared on a machine that does other work, too.
 
 use std::collections::HashSet;
 use std::fs;
+use std::hint::black_box;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use cpu_time::{ProcessTime, ThreadTime};
+use hnsw_rs::anndists::dist::distances::DistDot;
+use hnsw_rs::hnsw::Hnsw;
 use image::{RgbImage, imageops};
 use rayon::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use touchstone::domain::Embedding;
 use touchstone::embed::{Embedder, OnnxEmbedder};
-use touchstone::index::{EntryId, ExactIndex, GraphIndex, Neighbour};
+use touchstone::index::{Allow, DEFAULT_EF, EntryId, ExactIndex, GraphIndex, Neighbour};
 
 const K: usize = 10;
 /// Candidates that a walk keeps.
@@ -25,6 +32,10 @@ const EFS: [usize; 9] = [10, 16, 24, 32, 48, 64, 96, 160, 320];
 const N_WINDOWS: usize = 65;
 /// Each figure is the best of so many passes over the queries.
 const N_PASSES: usize = 3;
+/// Queries with a filter.
+const N_FILTERED: usize = 500;
+/// `hnsw_rs` takes minutes for more.
+const N_HNSW_RS: usize = 20_000;
 /// Share of a photo's sides that a crop shows.
 const CROP: [f32; 2] = [0.5, 1.0];
 
@@ -36,8 +47,13 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["describe", n, out] => describe(n.parse().expect("a number"), Path::new(out)),
-        ["search", vectors, queries, truth, dim] => {
-            search(vectors, queries, truth, dim.parse().expect("a number"));
+        [what @ ("search" | "hnsw_rs"), vectors, queries, truth, dim] => {
+            let dim = dim.parse().expect("a number");
+            let mut data = Data::read(vectors, queries, truth, dim);
+            match what {
+                "search" => search(&data),
+                _ => beside_hnsw_rs(&mut data),
+            }
         }
         _ => eprintln!("peers: nothing to do; `make bench-index` starts this with arguments"),
     }
@@ -124,54 +140,146 @@ fn crop(photo: &RgbImage, seed: u32, is_part: bool) -> RgbImage {
     }
 }
 
-fn search(vectors: &str, queries: &str, truth: &str, dim: usize) {
-    let queries = embeddings(queries, dim);
-    let truths: Vec<HashSet<u64>> = words(truth)
-        .chunks_exact(K)
-        .map(|near| near.iter().map(|&entry| u64::from(entry)).collect())
-        .collect();
-    let mut exact = ExactIndex::new(dim);
-    for (entry, vector) in (0..).zip(embeddings(vectors, dim)) {
-        exact
-            .insert(EntryId(entry), &vector)
-            .expect("one dimension");
+/// What is compared: vectors to find, queries, and the ten nearest of each.
+struct Data {
+    vectors: Vec<Embedding>,
+    queries: Vec<Embedding>,
+    truths: Vec<HashSet<u64>>,
+}
+
+impl Data {
+    fn read(vectors: &str, queries: &str, truth: &str, dim: usize) -> Self {
+        let truths = words(truth);
+        let truths = truths.chunks_exact(K);
+        Self {
+            vectors: embeddings(vectors, dim),
+            queries: embeddings(queries, dim),
+            truths: truths
+                .map(|near| near.iter().map(|&entry| u64::from(entry)).collect())
+                .collect(),
+        }
     }
-    let n = exact.len();
-    let started = Instant::now();
-    let graph = GraphIndex::build(exact);
-    let build_s = started.elapsed().as_secs_f64();
+
+    fn exact(&self) -> ExactIndex {
+        let mut exact = ExactIndex::new(self.vectors[0].dim());
+        for (entry, vector) in (0..).zip(&self.vectors) {
+            exact.insert(EntryId(entry), vector).expect("one dimension");
+        }
+        exact
+    }
+}
+
+fn search(data: &Data) {
+    let exact = data.exact();
+    let (wall, cpu) = (Instant::now(), ProcessTime::now());
+    let graph = GraphIndex::build(exact.clone());
+    let (build_wall_s, build_s) = (wall.elapsed().as_secs_f64(), cpu.elapsed().as_secs_f64());
     let runs: Vec<_> = EFS
         .iter()
-        .map(|&ef| {
-            let one_by_one = || -> Vec<Vec<Neighbour>> {
-                let answers = queries.iter().map(|query| {
-                    let query = std::slice::from_ref(query);
-                    graph.search_many(query, K, ef, None).expect("one dimension").remove(0)
-                });
-                answers.collect()
-            };
-            let together = || -> Vec<Vec<Neighbour>> {
-                let batches = queries.chunks(N_WINDOWS).map(|batch| {
-                    graph.search_many(batch, K, ef, None).expect("one dimension")
-                });
-                batches.flatten().collect()
-            };
-            let recall = recall(&one_by_one(), &truths);
-            let [single, batch] = [best_s(one_by_one), best_s(together)];
-            let per_second = |seconds: f64| queries.len() as f64 / seconds;
-            json!({ "ef": ef, "recall": recall, "qps": per_second(single), "qps_batch": per_second(batch) })
-        })
+        .map(|&ef| curve_point(&graph, data, ef))
         .collect();
+    let [p50, p99] = latencies(&graph, data);
     println!(
         "{}",
-        json!({ "n": n, "dim": dim, "build_s": build_s, "bytes": graph.size_bytes(), "runs": runs })
+        json!({
+            "build_s": build_s, "build_wall_s": build_wall_s, "bytes": graph.size_bytes(), "runs": runs,
+            "p50_ms": p50, "p99_ms": p99, "filtered": filtered(&exact, &graph, data),
+        })
     );
 }
 
+fn curve_point(graph: &GraphIndex, data: &Data, ef: usize) -> Value {
+    let one_by_one = || -> Vec<Vec<Neighbour>> {
+        let answers = data.queries.iter().map(|query| one(graph, query, ef, None));
+        answers.collect()
+    };
+    let together = || -> Vec<Vec<Neighbour>> {
+        let batches = data.queries.chunks(N_WINDOWS);
+        let answers = batches.map(|batch| graph.search_many(batch, K, ef, None));
+        answers.flat_map(|a| a.expect("one dimension")).collect()
+    };
+    let recall = recall(&one_by_one(), &data.truths);
+    let [single, batch] = [best_s(one_by_one), best_s(together)];
+    let per_second = |seconds: f64| data.queries.len() as f64 / seconds;
+    json!({ "ef": ef, "recall": recall, "qps": per_second(single), "qps_batch": per_second(batch) })
+}
+
+fn one(
+    graph: &GraphIndex,
+    query: &Embedding,
+    ef: usize,
+    allow: Option<Allow<'_>>,
+) -> Vec<Neighbour> {
+    let query = std::slice::from_ref(query);
+    let mut answers = graph
+        .search_many(query, K, ef, allow)
+        .expect("one dimension");
+    answers.remove(0)
+}
+
+/// Milliseconds of one query as the engine asks it, median and 99th percentile.
+fn latencies(graph: &GraphIndex, data: &Data) -> [f64; 2] {
+    let mut times: Vec<f64> = data
+        .queries
+        .iter()
+        .map(|query| {
+            let started = ThreadTime::now();
+            black_box(one(graph, query, DEFAULT_EF, None));
+            started.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    times.sort_unstable_by(f64::total_cmp);
+    [0.5, 0.99].map(|share| times[(times.len() as f64 * share) as usize])
+}
+
+/// A filter that one entry in a hundred passes: its recall, and its cost over that of no filter.
+fn filtered(exact: &ExactIndex, graph: &GraphIndex, data: &Data) -> Value {
+    let listed: Vec<EntryId> = (0..data.vectors.len() as u64)
+        .step_by(100)
+        .map(EntryId)
+        .collect();
+    let allow = Some(Allow::Among(&listed));
+    let queries = &data.queries[..N_FILTERED.min(data.queries.len())];
+    let truths = exact.search_many(queries, K, allow).expect("one dimension");
+    let truths: Vec<HashSet<u64>> = truths
+        .iter()
+        .map(|near| near.iter().map(|n| n.entry.0).collect())
+        .collect();
+    let pass = |allow| -> Vec<Vec<Neighbour>> {
+        let answers = queries
+            .iter()
+            .map(|query| one(graph, query, DEFAULT_EF, allow));
+        answers.collect()
+    };
+    json!({
+        "recall": recall(&pass(allow), &truths),
+        "cost_ratio": best_s(|| pass(allow)) / best_s(|| pass(None)),
+    })
+}
+
+/// `hnsw_rs` on the first vectors of the same file, and our builder on no more than these.
+fn beside_hnsw_rs(data: &mut Data) {
+    data.vectors.truncate(N_HNSW_RS);
+    let cpu = ProcessTime::now();
+    black_box(GraphIndex::build(data.exact()));
+    let own_s = cpu.elapsed().as_secs_f64();
+    let numbered: Vec<_> = (0..).zip(&data.vectors).collect();
+    let points: Vec<_> = numbered.iter().map(|(at, v)| (v.as_slice(), *at)).collect();
+    let cpu = ProcessTime::now();
+    let hnsw = Hnsw::<f32, DistDot>::new(16, points.len(), 16, 160, DistDot {});
+    hnsw.parallel_insert_slice(&points);
+    let hnsw_rs_s = cpu.elapsed().as_secs_f64();
+    println!(
+        "{}",
+        json!({ "n": points.len(), "build_s": own_s, "hnsw_rs_build_s": hnsw_rs_s })
+    );
+}
+
+/// CPU seconds of the best pass: other work on the machine does not count.
 fn best_s<T>(pass: impl Fn() -> T) -> f64 {
     let times = (0..N_PASSES).map(|_| {
-        let started = Instant::now();
-        std::hint::black_box(pass());
+        let started = ThreadTime::now();
+        black_box(pass());
         started.elapsed().as_secs_f64()
     });
     times.fold(f64::INFINITY, f64::min)

@@ -1,190 +1,222 @@
-//! Builds the links of the graph with `hnsw_rs`, and copies them out of it.
+//! Builds the links of a graph (HNSW: Malkov and Yashunin 2016) on all cores, the same ones for the same
+//! vectors, whatever the cores do.
 //!
-//! `hnsw_rs` is used for nothing else. Its search takes one step per upper layer and allocates for
-//! every vector it looks at; its files end the process when they are cut short; it cannot delete. It
-//! never sees a vector here: its points are slots, and the distance looks the codes up.
+//! Slots are linked in batches. The slots of a batch look for neighbours side by side in what the
+//! batches before have left, which nobody changes meanwhile; then those that were found are led back
+//! to them, each list in one hand (as ParlayANN does: Manohar and others 2024). Slots of one batch do
+//! not see each other, so a batch is small beside what is linked already, and slots must stand in an
+//! order that has nothing to do with their vectors ([`shuffled`]).
 
-use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use hnsw_rs::anndists::dist::distances::Distance;
-use hnsw_rs::hnsw::Hnsw;
+use rayon::prelude::*;
 
+use super::EntryId;
+use super::kernel::{self, QueryCodes};
+use super::links::{Graph, Links, NOBODY, Neighbours};
 use super::vectors::Vectors;
+use super::walk::{Key, Target, Walker};
 
-/// Links of a vector in the upper layers; twice as many in the lowest. (Above 256 `hnsw_rs` ends the
-/// process.)
+/// The most links of a slot in the upper layers, and of a new one in the lowest.
 const N_LINKS: usize = 16;
+/// The most links in the lowest layer: two cache lines.
+const N_BASE_LINKS: usize = 2 * N_LINKS;
 /// Vectors looked at for the links of a new one.
 const EF_CONSTRUCTION: usize = 160;
-/// The most that `hnsw_rs` has.
-const MAX_LAYERS: usize = 16;
-/// Inserted one after the other before the rest goes in on all cores: `hnsw_rs` leaves points without
-/// links that arrive while it has no entry point.
-const N_FIRST: usize = 256;
+/// A layer holds one in so many of the slots in the layer below.
+const LAYER_SHARE: usize = 16;
+/// A batch is at most one in so many of the slots linked before, and never more than [`MAX_BATCH`].
+const BATCH_SHARE: usize = 32;
+const MAX_BATCH: usize = 16_384;
 
-/// Lists of links, one after the other.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Links {
-    /// Where each list starts, and where the last ends, shape `[n_lists + 1]`.
-    pub(super) offsets: Vec<u32>,
-    /// Slots linked to.
-    pub(super) targets: Vec<u32>,
+/// An order of the slots that is the same for the same entries, and as good as random.
+pub(super) fn shuffled(entries: &[EntryId]) -> Vec<u32> {
+    // Steele, Lea and Flood 2014: no two entries have the same number.
+    let mixed = |entry: EntryId| {
+        let mixed = entry.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    let mut order: Vec<u32> = (0..entries.len() as u32).collect();
+    order.par_sort_unstable_by_key(|&slot| mixed(entries[slot as usize]));
+    order
 }
 
-impl Links {
-    fn from_lists<'l>(lists: impl IntoIterator<Item = &'l Vec<u32>>) -> Self {
-        let mut links = Self {
-            offsets: vec![0],
-            targets: Vec::new(),
-        };
-        for list in lists {
-            links.targets.extend_from_slice(list);
-            links.offsets.push(links.targets.len() as u32);
-        }
-        links
-    }
-
-    fn size_bytes(&self) -> usize {
-        size_of::<u32>() * (self.offsets.len() + self.targets.len())
-    }
-
-    pub(super) fn list(&self, at: usize) -> &[u32] {
-        &self.targets[self.offsets[at] as usize..self.offsets[at + 1] as usize]
-    }
-}
-
-/// A layer that only some of the slots are in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct UpperLayer {
-    /// The slots, in ascending order, shape `[n_members]`.
-    pub(super) members: Vec<u32>,
-    /// Links of each member.
-    pub(super) links: Links,
-}
-
-impl UpperLayer {
-    pub(super) fn list(&self, slot: u32) -> &[u32] {
-        match self.members.binary_search(&slot) {
-            Ok(at) => self.links.list(at),
-            Err(_) => &[],
-        }
-    }
-}
-
-/// All links of a graph.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Graph {
-    /// Where every search begins; of no meaning in an empty graph.
-    pub(super) entry_slot: u32,
-    /// Links of every slot. Each slot can be reached from the entry.
-    pub(super) base: Links,
-    /// The layers above, the sparsest last.
-    pub(super) upper: Vec<UpperLayer>,
-}
-
-impl Graph {
-    /// Bytes that all links take up.
-    pub(super) fn size_bytes(&self) -> usize {
-        let upper = self.upper.iter();
-        let upper = upper.map(|l| size_of::<u32>() * l.members.len() + l.links.size_bytes());
-        self.base.size_bytes() + upper.sum::<usize>()
-    }
-}
-
-struct SlotDistance<'v>(&'v Vectors);
-
-impl Distance<u32> for SlotDistance<'_> {
-    fn eval(&self, a: &[u32], b: &[u32]) -> f32 {
-        // Rounding takes the cosine of a vector with itself above 1, and `hnsw_rs` panics at
-        // negative distances.
-        (1.0 - self.0.pair_score(a[0] as usize, b[0] as usize)).max(0.0)
-    }
-}
-
-/// Links all vectors with each other, on all cores. Which links come out differs from run to run.
+/// Links all vectors with each other.
 pub(super) fn build(vectors: &Vectors) -> Graph {
-    let slots: Vec<u32> = (0..vectors.len() as u32).collect();
-    if slots.is_empty() {
+    if vectors.len() == 0 {
         return Graph::default();
     }
-    let hnsw = Hnsw::new(
-        N_LINKS,
-        slots.len(),
-        MAX_LAYERS,
-        EF_CONSTRUCTION,
-        SlotDistance(vectors),
-    );
-    let (first, rest) = slots.split_at(N_FIRST.min(slots.len()));
-    for slot in first {
-        hnsw.insert_slice((std::slice::from_ref(slot), *slot as usize));
+    let growing = Growing::new(vectors);
+    // The first slot is there, with nothing to be linked to.
+    let mut n_linked = 1;
+    while n_linked < vectors.len() {
+        let n_batch = (n_linked / BATCH_SHARE).clamp(1, MAX_BATCH);
+        let end = (n_linked + n_batch).min(vectors.len());
+        growing.link(n_linked as u32..end as u32);
+        n_linked = end;
     }
-    let rest = rest
-        .iter()
-        .map(|slot| (std::slice::from_ref(slot), *slot as usize));
-    hnsw.parallel_insert_slice(&rest.collect());
-    copied_out(&hnsw, slots.len())
+    growing.finished()
 }
 
-fn copied_out(hnsw: &Hnsw<'_, u32, SlotDistance<'_>>, n_slots: usize) -> Graph {
-    let n_layers = usize::from(hnsw.get_max_level_observed()) + 1;
-    // Shape [n_layers, n_slots, n_links].
-    let mut layers = vec![vec![Vec::new(); n_slots]; n_layers];
-    let mut members = vec![Vec::new(); n_layers];
-    for level in 0..n_layers {
-        for point in hnsw.get_point_indexation().get_layer_iterator(level) {
-            let slot = point.get_origin_id();
-            let lists = point.get_neighborhood_id();
-            for (layer, list) in lists.iter().enumerate().take(level + 1) {
-                let linked = list.iter().filter(|n| usize::from(n.p_id.0) >= layer);
-                layers[layer][slot] = linked.map(|n| n.d_id as u32).collect();
-                members[layer].push(slot as u32);
-            }
+struct Growing<'v> {
+    vectors: &'v Vectors,
+    /// The lowest first.
+    layers: Vec<Layer>,
+}
+
+/// Rows as in [`Links`], which may be written while others are read. Nothing else is told by what a
+/// place holds, so the loosest order does; `rayon` keeps searching and leading back apart.
+struct Layer {
+    width: usize,
+    targets: Vec<AtomicU32>,
+}
+
+/// A slot that a new one has been linked to, and the new one.
+type Backlink = (u32, u32);
+
+impl Layer {
+    fn new(n_slots: usize, width: usize) -> Self {
+        let targets = (0..n_slots * width).map(|_| AtomicU32::new(NOBODY));
+        Self {
+            width,
+            targets: targets.collect(),
         }
     }
-    let entry_slot = members.last().and_then(|top| top.first()).copied();
-    let entry_slot = entry_slot.unwrap_or_default();
-    connect(&mut layers[0], entry_slot);
-    let upper = layers.iter().zip(members).skip(1);
-    Graph {
-        entry_slot,
-        base: Links::from_lists(&layers[0]),
-        upper: upper
-            .map(|(lists, mut members)| {
-                members.sort_unstable();
-                let links = Links::from_lists(members.iter().map(|&slot| &lists[slot as usize]));
-                UpperLayer { members, links }
-            })
-            .collect(),
+
+    fn n_slots(&self) -> usize {
+        self.targets.len() / self.width
+    }
+
+    fn row(&self, slot: u32) -> &[AtomicU32] {
+        &self.targets[slot as usize * self.width..][..self.width]
+    }
+
+    fn set(&self, slot: u32, links: &[u32]) {
+        let links = links.iter().chain(std::iter::repeat(&NOBODY));
+        for (place, &link) in self.row(slot).iter().zip(links) {
+            place.store(link, Ordering::Relaxed);
+        }
+    }
+
+    fn finished(self) -> Links {
+        let targets = self.targets.into_iter().map(AtomicU32::into_inner);
+        let mut links = Links {
+            width: self.width,
+            targets: targets.collect(),
+        };
+        links.connect();
+        links
     }
 }
 
-/// Adds a link to every slot that no path from the entry leads to: `hnsw_rs` drops the longest link
-/// of a full list, and in tight clusters, many copies of one vector above all, that may have been
-/// the only one that led there.
-fn connect(lists: &mut [Vec<u32>], entry: u32) {
-    let mut is_reached = vec![false; lists.len()];
-    let mut waiting = VecDeque::new();
-    let mut reach = |start: u32, lists: &[Vec<u32>], is_reached: &mut [bool]| {
-        is_reached[start as usize] = true;
-        waiting.push_back(start);
-        while let Some(slot) = waiting.pop_front() {
-            for &next in &lists[slot as usize] {
-                if !std::mem::replace(&mut is_reached[next as usize], true) {
-                    waiting.push_back(next);
+impl Neighbours for Layer {
+    #[inline]
+    fn list(&self, slot: u32) -> impl Iterator<Item = u32> {
+        let row = self.row(slot).iter();
+        let targets = row.map(|place| place.load(Ordering::Relaxed));
+        targets.take_while(|&target| target != NOBODY)
+    }
+
+    #[inline]
+    fn prefetch(&self, slot: u32) {
+        kernel::prefetch(self.row(slot));
+    }
+}
+
+impl<'v> Growing<'v> {
+    fn new(vectors: &'v Vectors) -> Self {
+        let mut layers = vec![Layer::new(vectors.len(), N_BASE_LINKS)];
+        let mut n_slots = vectors.len() / LAYER_SHARE;
+        while n_slots > 1 {
+            layers.push(Layer::new(n_slots, N_LINKS));
+            n_slots /= LAYER_SHARE;
+        }
+        Self { vectors, layers }
+    }
+
+    fn finished(self) -> Graph {
+        Graph {
+            layers: self.layers.into_iter().map(Layer::finished).collect(),
+        }
+    }
+
+    fn link(&self, slots: std::ops::Range<u32>) {
+        let found: Vec<Vec<Vec<Backlink>>> = slots
+            .into_par_iter()
+            .map(|slot| Walker::lend(|walker| self.find_links(slot, walker)))
+            .collect();
+        for (at, layer) in self.layers.iter().enumerate() {
+            let of_layer = found.iter().filter_map(|layers| layers.get(at));
+            let mut backlinks: Vec<Backlink> = of_layer.flatten().copied().collect();
+            backlinks.par_sort_unstable();
+            backlinks
+                .par_chunk_by(|a, b| a.0 == b.0)
+                .for_each(|group| self.lead_back(layer, group));
+        }
+    }
+
+    /// Gives a new slot its links, and answers with what has to be led back to it in each of its
+    /// layers, the lowest first. No other slot is touched.
+    fn find_links(&self, slot: u32, walker: &mut Walker) -> Vec<Vec<Backlink>> {
+        let codes = self.vectors.codes(slot as usize);
+        let target = Target {
+            vectors: self.vectors,
+            codes: &codes,
+        };
+        let mut start = 0;
+        let mut backlinks = Vec::new();
+        for layer in self.layers.iter().rev() {
+            if slot as usize >= layer.n_slots() {
+                start = walker.descend(target, layer, start);
+                continue;
+            }
+            let near = walker.walk(target, layer, start, EF_CONSTRUCTION, usize::MAX, |_| true);
+            let near = near.unwrap_or_default();
+            let links = self.diverse(slot, near, N_LINKS);
+            layer.set(slot, &links);
+            start = near.first().map_or(start, |nearest| nearest.slot());
+            backlinks.push(links.into_iter().map(|link| (link, slot)).collect());
+        }
+        backlinks.reverse();
+        backlinks
+    }
+
+    /// Adds links from one slot to new ones; the best and most diverse stay where there are too many.
+    fn lead_back(&self, layer: &Layer, group: &[Backlink]) {
+        let slot = group[0].0;
+        let mut links: Vec<u32> = layer.list(slot).collect();
+        links.extend(group.iter().map(|(_, new)| new));
+        if links.len() > layer.width {
+            let codes: QueryCodes = self.vectors.codes(slot as usize);
+            let target = Target {
+                vectors: self.vectors,
+                codes: &codes,
+            };
+            let mut keys: Vec<Key> = target.keys(&links, &mut Vec::new()).collect();
+            keys.sort_unstable();
+            links = self.diverse(slot, &keys, layer.width);
+        }
+        layer.set(slot, &links);
+    }
+
+    /// At most `limit` of `near`, nearest first: each is nearer to `slot` than to any before it, so that
+    /// links go out in all directions (algorithm 4 of the paper).
+    fn diverse(&self, slot: u32, near: &[Key], limit: usize) -> Vec<u32> {
+        let scale = self.vectors.scale(slot as usize);
+        let mut chosen: Vec<u32> = Vec::with_capacity(limit);
+        for key in near {
+            let (candidate, score) = (key.slot(), key.score() * scale);
+            let is_nearer =
+                |&other: &u32| self.vectors.pair_score(candidate as usize, other as usize) > score;
+            if !chosen.iter().any(is_nearer) {
+                chosen.push(candidate);
+                if chosen.len() == limit {
+                    break;
                 }
             }
         }
-    };
-    reach(entry, lists, &mut is_reached);
-    for slot in 0..lists.len() as u32 {
-        if is_reached[slot as usize] {
-            continue;
-        }
-        let mut near = lists[slot as usize].iter().copied();
-        let from = near
-            .find(|&next| is_reached[next as usize])
-            .unwrap_or(entry);
-        lists[from as usize].push(slot);
-        reach(slot, lists, &mut is_reached);
+        chosen
     }
 }

@@ -90,12 +90,21 @@ impl ExactIndex {
         let queries = queries.iter().map(|query| self.vectors.query(query));
         let queries = queries.collect::<Result<Vec<Query<'_>>, _>>()?;
         let entries = self.vectors.entries();
-        let lists = self.vectors.scan(&queries, n_candidates(k), |slot| {
-            allow.is_none_or(|allow| allow(entries[slot as usize]))
-        });
+        let limit = n_candidates(k);
+        let lists = match allow {
+            None => self.vectors.scan(&queries, limit, |_| true),
+            Some(Allow::Where(test)) => {
+                let may = |slot: u32| test(entries[slot as usize]);
+                self.vectors.scan(&queries, limit, may)
+            }
+            Some(Allow::Among(listed)) => {
+                let slots = slots_of(&self.slots, listed);
+                self.vectors.scan_slots(&queries, &slots, limit)
+            }
+        };
         let answers = queries.iter().zip(lists);
         Ok(answers
-            .map(|(query, list)| self.vectors.rerank(query, list, k))
+            .map(|(query, list)| self.vectors.rerank(query, &list.slots(), k))
             .collect())
     }
 
@@ -120,4 +129,13 @@ impl ExactIndex {
         self.slots.insert(entry, self.vectors.len() as u32);
         self.vectors.push(entry, values);
     }
+}
+
+/// Where the entries that are there stand, in ascending order, each once.
+pub(super) fn slots_of(slots: &HashMap<EntryId, u32>, entries: &[EntryId]) -> Vec<u32> {
+    let found = entries.iter().filter_map(|entry| slots.get(entry).copied());
+    let mut found: Vec<u32> = found.collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }

@@ -1,12 +1,12 @@
 //! The index that walks a graph.
 
-use std::cell::RefCell;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 
-use super::builder::{self, Graph};
-use super::kernel;
-use super::vectors::{Candidate, Query, Shortlist, Vectors, n_candidates};
+use super::builder;
+use super::exact::slots_of;
+use super::links::Graph;
+use super::vectors::{Query, Shortlist, Vectors, n_candidates};
+use super::walk::{MAX_SLOTS, Target, Walker};
 use super::{Allow, EntryId, ExactIndex, IndexError, Neighbour};
 use crate::domain::Embedding;
 
@@ -20,6 +20,10 @@ pub const DEFAULT_EF: usize = 128;
 /// A walk that has seen this share of the vectors, one in so many, is given up for a scan: a vector
 /// met on the way costs about eight times what it costs in passing.
 const SCAN_SHARE: usize = 8;
+
+/// Vectors that a walk sees for each whose links it follows, about: 1,107 with 48 to follow among the
+/// 100,000 of [`DEFAULT_EF`].
+const SEEN_PER_STEP: u64 = 20;
 
 /// Compares a query with the vectors along a walk through a graph of near ones (HNSW: Malkov and
 /// Yashunin 2016), by 8-bit codes first, the best of those by `f32`.
@@ -36,9 +40,15 @@ pub struct GraphIndex {
 }
 
 impl GraphIndex {
-    /// Links all vectors of `index`, on all cores; 2.3 ms of one core for each of 100,000.
+    /// Links all vectors of `index`, on all cores; which links come out depends on entries and vectors
+    /// alone.
+    ///
+    /// # Panics
+    /// Where there are more than 2³⁰ vectors.
     pub fn build(index: ExactIndex) -> Self {
-        let vectors = index.into_vectors();
+        let mut vectors = index.into_vectors();
+        assert!(vectors.len() <= MAX_SLOTS, "slots have 30 bits");
+        vectors.reorder(&builder::shuffled(vectors.entries()));
         let graph = builder::build(&vectors);
         Self::from_parts(vectors, graph)
     }
@@ -137,144 +147,123 @@ impl GraphIndex {
         ef: usize,
         allow: Option<Allow<'_>>,
     ) -> Result<Vec<Vec<Neighbour>>, IndexError> {
-        let entries = self.vectors.entries();
-        let may = |slot: u32| {
-            let slot = slot as usize;
-            !self.is_dead[slot] && allow.is_none_or(|allow| allow(entries[slot]))
-        };
+        let queries = queries.iter().map(|query| self.vectors.query(query));
+        let queries = queries.collect::<Result<Vec<Query<'_>>, _>>()?;
         let limit = n_candidates(k);
-        let search = |query: &Embedding| {
-            let query = self.vectors.query(query)?;
-            let list = match self.walk(&query, limit.max(ef), n_visits, &may) {
-                Some(list) => list,
-                None => self.scan(&query, limit, &may),
-            };
-            Ok(self.vectors.rerank(&query, list, k))
+        let bounds = Bounds {
+            ef: ef.max(k),
+            limit,
+            n_visits,
+        };
+        let entries = self.vectors.entries();
+        let is_alive = |slot: u32| !self.is_dead[slot as usize];
+        let lists = match self.passing(bounds.ef, allow) {
+            Passing::All => self.walk_all(&queries, &bounds, |_| true),
+            Passing::Alive => self.walk_all(&queries, &bounds, is_alive),
+            Passing::Where(test) => self.walk_all(&queries, &bounds, |slot| {
+                is_alive(slot) && test(entries[slot as usize])
+            }),
+            Passing::Marked(marks) => self.walk_all(&queries, &bounds, |slot| marks[slot as usize]),
+            Passing::Few(slots) => {
+                let lists = self.vectors.scan_slots(&queries, &slots, limit);
+                lists.into_iter().map(Shortlist::slots).collect()
+            }
+        };
+        let answers = queries.iter().zip(lists);
+        Ok(answers
+            .map(|(query, slots)| self.vectors.rerank(query, &slots, k))
+            .collect())
+    }
+
+    /// How to find those that may be answered.
+    fn passing<'a>(&self, ef: usize, allow: Option<Allow<'a>>) -> Passing<'a> {
+        match allow {
+            None if self.n_dead == 0 => Passing::All,
+            None => Passing::Alive,
+            Some(Allow::Where(test)) => Passing::Where(test),
+            Some(Allow::Among(entries)) => {
+                let slots = slots_of(&self.slots, entries);
+                if is_scan_cheaper(self.vectors.len(), slots.len(), ef) {
+                    return Passing::Few(slots);
+                }
+                let mut marks = vec![false; self.vectors.len()];
+                for slot in slots {
+                    marks[slot as usize] = true;
+                }
+                Passing::Marked(marks)
+            }
+        }
+    }
+
+    /// For each query the slots to compare by `f32`: from a walk, or a scan where the walk would have
+    /// seen too many vectors.
+    fn walk_all(
+        &self,
+        queries: &[Query<'_>],
+        bounds: &Bounds,
+        may: impl Fn(u32) -> bool,
+    ) -> Vec<Vec<u32>> {
+        let search = |query| {
+            let walked = self.walk(query, bounds, &may);
+            walked.unwrap_or_else(|| self.scan(query, bounds.limit, &may))
         };
         queries.iter().map(search).collect()
     }
 
-    fn scan(&self, query: &Query<'_>, limit: usize, may: &impl Fn(u32) -> bool) -> Shortlist {
+    fn scan(&self, query: &Query<'_>, limit: usize, may: &impl Fn(u32) -> bool) -> Vec<u32> {
         let mut lists = self.vectors.scan(std::slice::from_ref(query), limit, may);
-        lists.pop().unwrap_or_else(|| Shortlist::new(limit))
+        lists.pop().map_or_else(Vec::new, Shortlist::slots)
     }
 
-    /// `None` when the walk would have seen more than `n_visits` vectors.
     fn walk(
         &self,
         query: &Query<'_>,
-        ef: usize,
-        n_visits: usize,
-        may: &impl Fn(u32) -> bool,
-    ) -> Option<Shortlist> {
-        let mut list = Shortlist::new(ef);
-        if self.vectors.len() == 0 {
-            return Some(list);
-        }
-        // Taken, not borrowed: `may` runs the caller's code, which may search on its own.
-        let mut visits = VISITS.take();
-        visits.begin(self.vectors.len());
-        let start = self.descend(query);
-        visits.is_first(start.slot);
-        let mut waiting = BinaryHeap::from([Reverse(start)]);
-        if may(start.slot) {
-            list.push(start);
-        }
-        let mut n_visited = 1;
-        while let Some(Reverse(nearest)) = waiting.pop() {
-            if !list.would_take(&nearest) || n_visited > n_visits {
-                break;
-            }
-            self.look_around(query, nearest.slot, &mut visits);
-            n_visited += visits.near.len();
-            for (&slot, &product) in visits.near.iter().zip(&visits.products) {
-                let candidate = self.vectors.candidate(query, slot, product);
-                if list.would_take(&candidate) {
-                    waiting.push(Reverse(candidate));
-                    if may(slot) {
-                        list.push(candidate);
-                    }
-                }
-            }
-        }
-        VISITS.set(visits);
-        (n_visited <= n_visits).then_some(list)
-    }
-
-    /// The nearest slot that steps through the upper layers lead to.
-    fn descend(&self, query: &Query<'_>) -> Candidate {
-        let mut products = Vec::new();
-        self.products(query, &[self.graph.entry_slot], &mut products);
-        let mut best = self
-            .vectors
-            .candidate(query, self.graph.entry_slot, products[0]);
-        for layer in self.graph.upper.iter().rev() {
-            loop {
-                let near = layer.list(best.slot);
-                self.products(query, near, &mut products);
-                let nearest = near
-                    .iter()
-                    .zip(&products)
-                    .map(|(&slot, &product)| self.vectors.candidate(query, slot, product))
-                    .min();
-                match nearest {
-                    Some(nearest) if nearest < best => best = nearest,
-                    _ => break,
-                }
-            }
-        }
-        best
-    }
-
-    /// Compares the query with the slots linked from `slot` that the walk has not seen.
-    fn look_around(&self, query: &Query<'_>, slot: u32, visits: &mut Visits) {
-        visits.near.clear();
-        for &next in self.graph.base.list(slot as usize) {
-            if visits.is_first(next) {
-                kernel::prefetch(self.vectors.rows(), next);
-                visits.near.push(next);
-            }
-        }
-        self.products(query, &visits.near, &mut visits.products);
-    }
-
-    fn products(&self, query: &Query<'_>, slots: &[u32], products: &mut Vec<i32>) {
-        let rows = self.vectors.rows();
-        self.vectors
-            .kernel()
-            .gather(&query.codes, rows, slots, products);
+        bounds: &Bounds,
+        may: impl Fn(u32) -> bool,
+    ) -> Option<Vec<u32>> {
+        let Some((base, upper)) = self.graph.layers.split_first() else {
+            return Some(Vec::new());
+        };
+        let target = Target {
+            vectors: &self.vectors,
+            codes: &query.codes,
+        };
+        Walker::lend(|walker| {
+            let start = upper.iter().rev();
+            let start = start.fold(0, |start, layer| walker.descend(target, layer, start));
+            let near = walker.walk(target, base, start, bounds.ef, bounds.n_visits, may)?;
+            let answers = near.iter().filter(|key| key.counts());
+            Some(answers.take(bounds.limit).map(|key| key.slot()).collect())
+        })
     }
 }
 
-thread_local! {
-    static VISITS: RefCell<Visits> = RefCell::default();
+/// How far a search goes.
+struct Bounds {
+    /// Candidates that a walk keeps.
+    ef: usize,
+    /// Candidates compared by `f32`.
+    limit: usize,
+    /// Vectors that a walk may see.
+    n_visits: usize,
 }
 
-/// What a walk has seen; kept from walk to walk, so that none has to clear it.
-#[derive(Default)]
-struct Visits {
-    /// In which walk a slot was last seen.
-    last_seen: Vec<u32>,
-    walk: u32,
-    near: Vec<u32>,
-    products: Vec<i32>,
+/// Which slots may be answered, in the form that finds them soonest.
+enum Passing<'a> {
+    All,
+    /// Those not taken out.
+    Alive,
+    Where(&'a (dyn Fn(EntryId) -> bool + Sync)),
+    /// Of each slot, whether it may.
+    Marked(Vec<bool>),
+    /// Those listed, in ascending order.
+    Few(Vec<u32>),
 }
 
-impl Visits {
-    fn begin(&mut self, n_slots: usize) {
-        if self.last_seen.len() < n_slots {
-            self.last_seen.resize(n_slots, 0);
-        }
-        self.walk = self.walk.wrapping_add(1);
-        if self.walk == 0 {
-            self.last_seen.fill(0);
-            self.walk = 1;
-        }
-    }
-
-    #[inline]
-    fn is_first(&mut self, slot: u32) -> bool {
-        let last_seen = &mut self.last_seen[slot as usize];
-        std::mem::replace(last_seen, self.walk) != self.walk
-    }
+/// Whether it is quicker to look at all of `n_passing` out of `n` vectors than to walk until `ef` of
+/// them are found: the walk has to follow the links of `ef * n / n_passing` vectors, and sees about
+/// [`SEEN_PER_STEP`] at each.
+fn is_scan_cheaper(n: usize, n_passing: usize, ef: usize) -> bool {
+    let (n, n_passing) = (n as u64, n_passing as u64);
+    n_passing * n_passing <= n * ef as u64 * SEEN_PER_STEP
 }

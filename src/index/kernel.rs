@@ -12,12 +12,19 @@ pub(super) struct QueryCodes {
     signed: Vec<i8>,
     /// The same plus 128: `vpdpbusd` multiplies an unsigned with a signed operand.
     biased: Vec<u8>,
+    /// The same without signs, for `vpmaddubsw`, which does so too.
+    magnitudes: Vec<u8>,
 }
 
 impl QueryCodes {
     pub(super) fn new(signed: Vec<i8>) -> Self {
         let biased = signed.iter().map(|&c| (c as u8) ^ 0x80).collect();
-        Self { signed, biased }
+        let magnitudes = signed.iter().map(|c| c.unsigned_abs()).collect();
+        Self {
+            signed,
+            biased,
+            magnitudes,
+        }
     }
 }
 
@@ -166,23 +173,37 @@ mod avx2 {
 
     use super::{QueryCodes, Rows};
 
+    /// Rows multiplied at a time: each piece of the query is loaded once for all of them, and their
+    /// lanes are summed up together.
+    const BLOCK: usize = 4;
+
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn product(a: &[i8], b: &[i8]) -> i32 {
-        let (a, _) = a.as_chunks::<16>();
-        let (b, _) = b.as_chunks::<16>();
-        let mut sum = _mm256_setzero_si256();
-        for (a, b) in a.iter().zip(b) {
-            // SAFETY: both are 16 bytes long, and the loads need no alignment.
-            let (a, b) = unsafe {
-                (
-                    _mm_loadu_si128(a.as_ptr().cast()),
-                    _mm_loadu_si128(b.as_ptr().cast()),
-                )
-            };
-            let products = _mm256_madd_epi16(_mm256_cvtepi8_epi16(a), _mm256_cvtepi8_epi16(b));
-            sum = _mm256_add_epi32(sum, products);
-        }
+    fn load(bytes: &[u8; 32]) -> __m256i {
+        // SAFETY: 32 bytes are read, and the load needs no alignment.
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load_codes(codes: &[i8; 32]) -> __m256i {
+        // SAFETY: as in `load`.
+        unsafe { _mm256_loadu_si256(codes.as_ptr().cast()) }
+    }
+
+    /// Sums of four products each. `magnitudes` are those of `a`, whose signs move to `b`:
+    /// `vpmaddubsw` multiplies an unsigned with a signed operand. Codes end at 127, so that two
+    /// products (at most 32,258) have room in 16 bits.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn quads(a: __m256i, magnitudes: __m256i, b: __m256i) -> __m256i {
+        let pairs = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(b, a));
+        _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn total(sum: __m256i) -> i32 {
         let sum = _mm_add_epi32(
             _mm256_castsi256_si128(sum),
             _mm256_extracti128_si256::<1>(sum),
@@ -194,11 +215,84 @@ mod avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn with_query(query: &QueryCodes, row: &[i8], _row_sum: i32) -> i32 {
-        product(&query.signed, row)
+    pub(super) fn product(a: &[i8], b: &[i8]) -> i32 {
+        let (a, _) = a.as_chunks::<32>();
+        let (b, _) = b.as_chunks::<32>();
+        let mut sum = _mm256_setzero_si256();
+        for (a, b) in a.iter().zip(b) {
+            let a = load_codes(a);
+            sum = _mm256_add_epi32(sum, quads(a, _mm256_abs_epi8(a), load_codes(b)));
+        }
+        total(sum)
     }
 
-    loops!(with_query, #[target_feature(enable = "avx2")]);
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn with_query(query: &QueryCodes, row: &[i8]) -> i32 {
+        let (signed, _) = query.signed.as_chunks::<32>();
+        let (magnitudes, _) = query.magnitudes.as_chunks::<32>();
+        let (row, _) = row.as_chunks::<32>();
+        let mut sum = _mm256_setzero_si256();
+        for ((q, m), r) in signed.iter().zip(magnitudes).zip(row) {
+            let quads = quads(load_codes(q), load(m), load_codes(r));
+            sum = _mm256_add_epi32(sum, quads);
+        }
+        total(sum)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn block(query: &QueryCodes, rows: [&[i8]; BLOCK], out: &mut [i32; BLOCK]) {
+        let (signed, _) = query.signed.as_chunks::<32>();
+        let (magnitudes, _) = query.magnitudes.as_chunks::<32>();
+        let rows = rows.map(|row| &row.as_chunks::<32>().0[..signed.len()]);
+        let mut sums = [_mm256_setzero_si256(); BLOCK];
+        for (at, (q, m)) in signed.iter().zip(magnitudes).enumerate() {
+            let (q, m) = (load_codes(q), load(m));
+            for (sum, row) in sums.iter_mut().zip(&rows) {
+                *sum = _mm256_add_epi32(*sum, quads(q, m, load_codes(&row[at])));
+            }
+        }
+        let [a, b, c, d] = sums;
+        let all = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+        let all = _mm_add_epi32(
+            _mm256_castsi256_si128(all),
+            _mm256_extracti128_si256::<1>(all),
+        );
+        // SAFETY: 16 bytes are written, and the store needs no alignment.
+        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), all) };
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn scan(query: &QueryCodes, rows: Rows<'_>, first: usize, out: &mut [i32]) {
+        let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
+        let mut slot = first;
+        for out in blocks {
+            block(query, std::array::from_fn(|i| rows.row(slot + i)), out);
+            slot += BLOCK;
+        }
+        for out in rest {
+            *out = with_query(query, rows.row(slot));
+            slot += 1;
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn gather(query: &QueryCodes, rows: Rows<'_>, slots: &[u32], out: &mut Vec<i32>) {
+        let (blocks, rest) = slots.as_chunks::<BLOCK>();
+        for slots in blocks {
+            let mut products = [0; BLOCK];
+            block(
+                query,
+                slots.map(|slot| rows.row(slot as usize)),
+                &mut products,
+            );
+            out.extend_from_slice(&products);
+        }
+        for &slot in rest {
+            out.push(with_query(query, rows.row(slot as usize)));
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -249,17 +343,20 @@ mod avx512 {
     loops!(with_query, #[target_feature(enable = "avx512bw,avx512vnni")]);
 }
 
-/// Asks for a row ahead of its use.
+/// Asks for memory ahead of its use.
 #[inline]
-pub(super) fn prefetch(rows: Rows<'_>, slot: u32) {
+pub(super) fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in rows.row(slot as usize).chunks(64) {
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint, which reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr()) };
+        let start: *const i8 = values.as_ptr().cast();
+        for line in (0..size_of_val(values)).step_by(64) {
+            // SAFETY: a hint, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (rows, slot);
+    let _ = values;
 }
 
 /// Scalar product of two vectors of equal length, summed in sixteen lanes: the same number on every
@@ -286,11 +383,12 @@ mod tests {
         #[test]
         fn all_kernels_agree(
             n_chunks in 1usize..6,
-            seed in prop::collection::vec(-127i8..=127, 64 * 5 * 4),
+            n_rows in 2usize..12,
+            seed in prop::collection::vec(-127i8..=127, 64 * 5 * 11),
         ) {
             let stride = n_chunks * ROW_ALIGN;
             let query = QueryCodes::new(seed[..stride].to_vec());
-            let codes = &seed[..stride * 3];
+            let codes = &seed[..stride * n_rows];
             let sums: Vec<i32> = codes
                 .chunks(stride)
                 .map(|row| row.iter().map(|&c| i32::from(c)).sum())
@@ -301,12 +399,14 @@ mod tests {
                 .map(|row| portable::product(&query.signed, row))
                 .collect();
             for kernel in Kernel::available() {
-                let mut scanned = vec![0; 3];
-                kernel.scan(&query, rows, 0, &mut scanned);
-                prop_assert_eq!(&scanned, &truth, "{:?}", kernel);
+                let mut scanned = vec![0; n_rows - 1];
+                kernel.scan(&query, rows, 1, &mut scanned);
+                prop_assert_eq!(&scanned, &truth[1..], "{:?}", kernel);
+                let backwards: Vec<u32> = (0..n_rows as u32).rev().collect();
                 let mut gathered = Vec::new();
-                kernel.gather(&query, rows, &[2, 0], &mut gathered);
-                prop_assert_eq!(&gathered, &[truth[2], truth[0]], "{:?}", kernel);
+                kernel.gather(&query, rows, &backwards, &mut gathered);
+                gathered.reverse();
+                prop_assert_eq!(&gathered, &truth, "{:?}", kernel);
                 // The query is the first row.
                 prop_assert_eq!(kernel.pair(rows, 0, 1), truth[1], "{:?}", kernel);
             }
@@ -315,17 +415,21 @@ mod tests {
 
     #[test]
     fn extremes_do_not_overflow() {
-        let (codes, sums) = (vec![-127i8; 4096], vec![-127 * 4096]);
+        const N: usize = 5;
+        let (codes, sums) = (vec![-127i8; N * 4096], [-127 * 4096; N]);
         let rows = Rows {
             codes: &codes,
             sums: &sums,
             stride: 4096,
         };
-        let query = QueryCodes::new(vec![-127; 4096]);
-        for kernel in Kernel::available() {
-            let mut out = [0];
-            kernel.scan(&query, rows, 0, &mut out);
-            assert_eq!(out, [127 * 127 * 4096], "{kernel:?}");
+        for value in [-127, 127] {
+            let query = QueryCodes::new(vec![value; 4096]);
+            for kernel in Kernel::available() {
+                let mut out = [0; N];
+                kernel.scan(&query, rows, 0, &mut out);
+                let expected = i32::from(value) * -127 * 4096;
+                assert_eq!(out, [expected; N], "{kernel:?}");
+            }
         }
     }
 }

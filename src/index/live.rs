@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 
+use super::walk::MAX_SLOTS;
 use super::{Allow, DEFAULT_EF, EntryId, ExactIndex, GraphIndex, IndexError, Neighbour, saved};
 use crate::domain::Embedding;
 
@@ -48,13 +49,18 @@ struct Parts {
 impl LiveIndex {
     /// An empty index for vectors of `dim` numbers.
     pub fn new(dim: usize) -> Self {
-        Self::with(dim, None, EXACT_LIMIT)
+        Self::with(dim, None)
     }
 
-    /// One with another limit than [`EXACT_LIMIT`].
     #[cfg(test)]
     pub(super) fn with_limit(dim: usize, exact_limit: usize) -> Self {
-        Self::with(dim, None, exact_limit)
+        Self::new(dim).exact_up_to(exact_limit)
+    }
+
+    /// The same index with another limit than [`EXACT_LIMIT`]; not for one that is searched already.
+    pub fn exact_up_to(self, n_vectors: usize) -> Self {
+        self.shared.write().exact_limit = n_vectors;
+        self
     }
 
     /// The index that was saved in `folder` under `stamp`. It holds what was in the graph then: insert
@@ -67,7 +73,7 @@ impl LiveIndex {
     pub fn open(dim: usize, folder: &Path, stamp: &str) -> Result<Self, IndexError> {
         let graph = saved::load(folder, stamp)?;
         match graph.dim() == dim {
-            true => Ok(Self::with(dim, Some(graph), EXACT_LIMIT)),
+            true => Ok(Self::with(dim, Some(graph))),
             false => Err(IndexError::Dimension {
                 expected: dim,
                 actual: graph.dim(),
@@ -75,12 +81,12 @@ impl LiveIndex {
         }
     }
 
-    fn with(dim: usize, graph: Option<GraphIndex>, exact_limit: usize) -> Self {
+    fn with(dim: usize, graph: Option<GraphIndex>) -> Self {
         let parts = Parts {
             graph,
             recent: ExactIndex::new(dim),
             touched: None,
-            exact_limit,
+            exact_limit: EXACT_LIMIT,
         };
         Self {
             shared: Arc::new(Shared {
@@ -176,7 +182,8 @@ impl LiveIndex {
         let parts = self.shared.read();
         let mut answers = parts.recent.search_many(queries, k, allow)?;
         if let Some(graph) = &parts.graph {
-            let further = graph.search_many(queries, k, DEFAULT_EF, allow)?;
+            let ef = DEFAULT_EF.max(k.saturating_mul(2));
+            let further = graph.search_many(queries, k, ef, allow)?;
             for (answer, further) in answers.iter_mut().zip(further) {
                 answer.extend(further);
                 answer.sort_unstable_by(Neighbour::best_first);
@@ -294,6 +301,10 @@ impl Parts {
 
     fn is_graph_due(&self) -> bool {
         let n_recent = self.recent.len();
+        let n_graph = self.graph.as_ref().map_or(0, GraphIndex::len);
+        if n_graph + n_recent > MAX_SLOTS {
+            return false;
+        }
         match &self.graph {
             None => n_recent > self.exact_limit,
             Some(graph) => {

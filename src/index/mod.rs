@@ -8,10 +8,13 @@ mod builder;
 mod error;
 mod exact;
 mod graph;
+mod huge_pages;
 mod kernel;
+mod links;
 mod live;
 mod saved;
 mod vectors;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -50,4 +53,13 @@ impl Neighbour {
 }
 
 /// Which entries may be answered.
-pub type Allow<'a> = &'a (dyn Fn(EntryId) -> bool + Sync);
+#[derive(Clone, Copy)]
+pub enum Allow<'a> {
+    /// Those that are listed, in any order; entries that are not there do no harm. Where they are few,
+    /// one hundredth of the index for example, they are all looked at, which takes no longer than a
+    /// search without a filter; the list is looked up once in a call.
+    Among(&'a [EntryId]),
+    /// Those that a test lets through, which is asked of many entries, of each often: for filters that
+    /// most entries pass.
+    Where(&'a (dyn Fn(EntryId) -> bool + Sync)),
+}

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::builder::{Graph, Links, UpperLayer};
+use super::links::{Graph, Links, NOBODY};
 use super::vectors::Vectors;
+use super::walk::MAX_SLOTS;
 use super::{EntryId, GraphIndex, IndexError};
 use crate::domain::FileDigest;
 
@@ -18,7 +19,7 @@ const MANIFEST: &str = "manifest.json";
 const GRAPH_FILE: &str = "graph.bin";
 const GENERATION_PREFIX: &str = "generation-";
 /// Changes with the layout of the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
@@ -216,14 +217,10 @@ fn write_graph(index: &GraphIndex, path: &Path) -> io::Result<(u64, String)> {
         }
     }
     let graph = &index.graph;
-    sink.bytes(&graph.entry_slot.to_le_bytes())?;
-    sink.list(&graph.base.offsets)?;
-    sink.list(&graph.base.targets)?;
-    sink.number(graph.upper.len())?;
-    for layer in &graph.upper {
-        sink.list(&layer.members)?;
-        sink.list(&layer.links.offsets)?;
-        sink.list(&layer.links.targets)?;
+    sink.number(graph.layers.len())?;
+    for layer in &graph.layers {
+        sink.number(layer.width)?;
+        sink.list(&layer.targets)?;
     }
     let file = sink
         .file
@@ -275,18 +272,18 @@ impl<R: Read> Source<R> {
         (0..n).map(|_| self.word()).collect()
     }
 
-    /// Links of `n_lists` lists to slots below `n_slots`.
-    fn links(&mut self, n_lists: usize, n_slots: usize) -> io::Result<Links> {
-        let links = Links {
-            offsets: self.list()?,
-            targets: self.list()?,
-        };
-        let offsets = &links.offsets;
-        let is_sound = offsets.len() == n_lists + 1
-            && offsets[0] == 0
-            && offsets.is_sorted()
-            && offsets[n_lists] as usize == links.targets.len()
-            && links.targets.iter().all(|&slot| (slot as usize) < n_slots);
+    /// Links of some of `n_slots` slots to each other.
+    fn links(&mut self, n_slots: usize) -> io::Result<Links> {
+        let width = self.number(1)?;
+        let targets = self.list()?;
+        let links = Links { width, targets };
+        let n_lists = links.n_lists();
+        let is_sound = (1..=n_slots).contains(&n_lists)
+            && links.targets.len() == n_lists * width
+            && links
+                .targets
+                .iter()
+                .all(|&t| t == NOBODY || (t as usize) < n_lists);
         match is_sound {
             true => Ok(links),
             false => Err(invalid("its links lead nowhere")),
@@ -296,6 +293,9 @@ impl<R: Read> Source<R> {
     fn index(&mut self) -> io::Result<GraphIndex> {
         let dim = self.number(1)?;
         let n = self.number((dim as u64).saturating_mul(4).saturating_add(9))?;
+        if n > MAX_SLOTS {
+            return Err(invalid("it holds more than a graph can"));
+        }
         let mut vectors = Vectors::new(dim);
         let mut dead = Vec::new();
         let mut values = vec![0f32; dim];
@@ -320,30 +320,21 @@ impl<R: Read> Source<R> {
         Ok(index)
     }
 
+    /// Links of `n` slots: of all in the lowest layer, of ever fewer above.
     fn graph(&mut self, n: usize) -> io::Result<Graph> {
-        let entry_slot = self.word()?;
-        if n > 0 && entry_slot as usize >= n {
-            return Err(invalid("its entry is missing"));
+        let n_layers = self.number(16)?;
+        let mut layers: Vec<Links> = Vec::new();
+        for _ in 0..n_layers {
+            let below = layers.last().map_or(n, Links::n_lists);
+            layers.push(self.links(below)?);
         }
-        let base = self.links(n, n)?;
-        let n_upper = self.number(8)?;
-        let mut upper = Vec::new();
-        for _ in 0..n_upper {
-            let members = self.list()?;
-            if !members.is_sorted() || members.last().is_some_and(|&slot| slot as usize >= n) {
-                return Err(invalid("a layer holds what is missing"));
-            }
-            let links = self.links(members.len(), n)?;
-            upper.push(UpperLayer { members, links });
+        if layers.first().map_or(0, Links::n_lists) != n {
+            return Err(invalid("it lacks links"));
         }
         if self.n_left > 0 {
             return Err(invalid("something stands after its end"));
         }
-        Ok(Graph {
-            entry_slot,
-            base,
-            upper,
-        })
+        Ok(Graph { layers })
     }
 }
 

@@ -6,6 +6,7 @@ use std::{fs, thread};
 
 use proptest::prelude::*;
 
+use super::links::Neighbours;
 use super::*;
 use crate::domain::Embedding;
 
@@ -207,11 +208,59 @@ fn walks_find_nearly_all() {
     // So few that a walk for them must go through all the others.
     let is_rare = |entry: EntryId| entry.0.is_multiple_of(250);
     truth.retain(|&entry, _| is_rare(EntryId(entry)));
-    let scanned = graph.search_many(&queries, 5, 1, Some(&is_rare)).unwrap();
-    assert_eq!(walked(&graph, 1, Some(&is_rare)), scanned);
+    let allow = Some(Allow::Where(&is_rare));
+    let scanned = graph.search_many(&queries, 5, 1, allow).unwrap();
+    assert_eq!(walked(&graph, 1, allow), scanned);
     for (answer, query) in scanned.iter().zip(&queries) {
         assert_nearest(answer, &truth, query, 5);
     }
+}
+
+#[test]
+fn filters_leave_the_nearest_that_pass() {
+    const N: u64 = 6_000;
+    let mut vectors = clustered(N as usize + 60, 40, 3);
+    let queries = vectors.split_off(N as usize);
+    let exact = exact(&vectors);
+    let mut graph = GraphIndex::build(exact.clone());
+    let live = LiveIndex::with_limit(40, 1_000);
+    for (entry, vector) in (0..).zip(&vectors) {
+        live.insert(EntryId(entry), vector).unwrap();
+    }
+    live.settle();
+    let all = truth_of(&vectors);
+    for share in [1, 2, 10, 100, 1_000] {
+        let mut truth = all.clone();
+        truth.retain(|entry, _| entry % share == 0);
+        // Out of order, some of them twice, some that nobody has.
+        let listed: Vec<EntryId> = (0..N + 500)
+            .rev()
+            .chain(0..200)
+            .filter(|entry| entry % share == 0)
+            .map(EntryId)
+            .collect();
+        let test = |entry: EntryId| entry.0.is_multiple_of(share);
+        for allow in [Allow::Among(&listed), Allow::Where(&test)] {
+            let answers = exact.search_many(&queries, 5, Some(allow)).unwrap();
+            for (answer, query) in answers.iter().zip(&queries) {
+                assert_nearest(answer, &truth, query, 5);
+            }
+            let walked = graph.search_many(&queries, 5, 64, Some(allow)).unwrap();
+            let lived = live.search_many(&queries, 5, Some(allow)).unwrap();
+            for answers in [walked, lived] {
+                assert!(answers.iter().flatten().all(|n| test(n.entry)));
+                let recall = recall(&answers, &truth, &queries, 5);
+                assert!(recall >= 0.97, "recall@5 of one in {share}: {recall}");
+            }
+        }
+    }
+    // What was taken out passes no filter.
+    let listed: Vec<EntryId> = (0..60).map(EntryId).collect();
+    for &entry in &listed[..50] {
+        graph.remove(entry);
+    }
+    let left = graph.search_many(&queries, 60, 64, Some(Allow::Among(&listed)));
+    assert!(left.unwrap().iter().all(|answer| answer.len() == 10));
 }
 
 #[test]
@@ -220,14 +269,38 @@ fn every_vector_can_be_walked_to_even_among_copies() {
     vectors.extend(vec![vectors[0].clone(); 400]);
     vectors.extend(vec![vectors[1].clone(); 400]);
     let graph = GraphIndex::build(exact(&vectors)).graph;
-    let mut is_reached = vec![false; vectors.len()];
-    let mut waiting = vec![graph.entry_slot];
-    while let Some(slot) = waiting.pop() {
-        if !std::mem::replace(&mut is_reached[slot as usize], true) {
-            waiting.extend_from_slice(graph.base.list(slot as usize));
+    for layer in &graph.layers {
+        let mut is_reached = vec![false; layer.n_lists()];
+        let mut waiting = vec![0];
+        while let Some(slot) = waiting.pop() {
+            if !std::mem::replace(&mut is_reached[slot as usize], true) {
+                waiting.extend(layer.list(slot));
+            }
         }
+        assert!(is_reached.iter().all(|&is_reached| is_reached));
     }
-    assert!(is_reached.iter().all(|&is_reached| is_reached));
+}
+
+#[test]
+fn the_same_vectors_make_the_same_graph() {
+    let vectors = clustered(1_500, 20, 11);
+    let numbered: Vec<_> = (0..).map(EntryId).zip(&vectors).collect();
+    let mut graphs = Vec::new();
+    for (n_threads, is_backwards) in [(1, false), (2, true), (5, false), (5, true)] {
+        let mut index = ExactIndex::new(20);
+        let mut insert = |(entry, vector): &(EntryId, &Embedding)| {
+            index.insert(*entry, vector).unwrap();
+        };
+        match is_backwards {
+            true => numbered.iter().rev().for_each(&mut insert),
+            false => numbered.iter().for_each(&mut insert),
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads);
+        let built = pool.build().unwrap().install(|| GraphIndex::build(index));
+        assert_eq!(built.graph.layers.len(), 3);
+        graphs.push((built.graph, built.vectors.entries().to_vec()));
+    }
+    assert!(graphs.iter().all(|graph| *graph == graphs[0]));
 }
 
 #[test]

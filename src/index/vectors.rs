@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::kernel::{self, Kernel, QueryCodes, ROW_ALIGN, Rows};
-use super::{EntryId, IndexError, Neighbour};
+use super::{EntryId, IndexError, Neighbour, huge_pages};
 use crate::domain::{Embedding, Similarity};
 
 /// Rows looked through at a time: 16 KiB of codes at 256 numbers, which stay in the first-level cache
@@ -75,6 +75,11 @@ impl Shortlist {
         }
     }
 
+    /// The slots, in no order.
+    pub(super) fn slots(self) -> Vec<u32> {
+        self.worst_first.into_iter().map(|c| c.slot).collect()
+    }
+
     /// The score that a candidate must reach, or just equal.
     fn bar(&self) -> f32 {
         match self.worst_first.peek() {
@@ -143,6 +148,34 @@ impl Vectors {
 
     pub(super) fn values(&self, slot: usize) -> &[f32] {
         &self.values[slot * self.dim..][..self.dim]
+    }
+
+    /// What a code of 1 stands for at `slot`.
+    #[inline]
+    pub(super) fn scale(&self, slot: usize) -> f32 {
+        self.scales[slot]
+    }
+
+    /// The codes at `slot`, to compare others with.
+    pub(super) fn codes(&self, slot: usize) -> QueryCodes {
+        QueryCodes::new(self.codes[slot * self.stride..][..self.stride].to_vec())
+    }
+
+    /// Asks for what a comparison by codes needs, ahead of it.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        let slot = slot as usize;
+        kernel::prefetch(&self.scales[slot..=slot]);
+        kernel::prefetch(&self.codes[slot * self.stride..][..self.stride]);
+    }
+
+    /// Puts the vector at `order[slot]` at `slot`, for all slots.
+    pub(super) fn reorder(&mut self, order: &[u32]) {
+        reorder_rows(&mut self.values, order, self.dim);
+        reorder_rows(&mut self.codes, order, self.stride);
+        reorder_rows(&mut self.scales, order, 1);
+        reorder_rows(&mut self.sums, order, 1);
+        reorder_rows(&mut self.entries, order, 1);
     }
 
     pub(super) fn rows(&self) -> Rows<'_> {
@@ -246,14 +279,46 @@ impl Vectors {
         lists
     }
 
-    /// The best `k` of the candidates by `f32`, best first, the smaller entry first among equals.
-    pub(super) fn rerank(&self, query: &Query<'_>, list: Shortlist, k: usize) -> Vec<Neighbour> {
-        let candidates = list.worst_first.into_iter();
-        let mut neighbours: Vec<_> = candidates
-            .map(|c| {
-                let cosine = kernel::product_f32(query.values, self.values(c.slot as usize));
+    /// Looks through the vectors at `slots` for the best `limit` by code of each query.
+    pub(super) fn scan_slots(
+        &self,
+        queries: &[Query<'_>],
+        slots: &[u32],
+        limit: usize,
+    ) -> Vec<Shortlist> {
+        let mut lists: Vec<_> = queries.iter().map(|_| Shortlist::new(limit)).collect();
+        let mut products = Vec::with_capacity(TILE);
+        let mut tiles = slots.chunks(TILE).peekable();
+        while let Some(tile) = tiles.next() {
+            for &slot in tiles.peek().copied().unwrap_or_default() {
+                self.prefetch(slot);
+            }
+            for (query, list) in queries.iter().zip(&mut lists) {
+                self.kernel
+                    .gather(&query.codes, self.rows(), tile, &mut products);
+                for (&slot, &product) in tile.iter().zip(&products) {
+                    let candidate = self.candidate(query, slot, product);
+                    if list.would_take(&candidate) {
+                        list.push(candidate);
+                    }
+                }
+            }
+        }
+        lists
+    }
+
+    /// The best `k` of the slots by `f32`, best first, the smaller entry first among equals.
+    pub(super) fn rerank(&self, query: &Query<'_>, slots: &[u32], k: usize) -> Vec<Neighbour> {
+        for &slot in slots {
+            kernel::prefetch(self.values(slot as usize));
+        }
+        let mut neighbours: Vec<_> = slots
+            .iter()
+            .map(|&slot| {
+                let slot = slot as usize;
+                let cosine = kernel::product_f32(query.values, self.values(slot));
                 Neighbour {
-                    entry: c.entry,
+                    entry: self.entries[slot],
                     similarity: Similarity(cosine.clamp(-1.0, 1.0)),
                 }
             })
@@ -271,6 +336,15 @@ fn encoded(values: &[f32], stride: usize) -> (Vec<i8>, f32) {
     let mut codes: Vec<i8> = values.iter().map(|v| (v / scale).round() as i8).collect();
     codes.resize(stride, 0);
     (codes, scale)
+}
+
+fn reorder_rows<T: Copy>(rows: &mut Vec<T>, order: &[u32], width: usize) {
+    let mut ordered = Vec::with_capacity(rows.len());
+    huge_pages::ask_for(&ordered);
+    for &slot in order {
+        ordered.extend_from_slice(&rows[slot as usize * width..][..width]);
+    }
+    *rows = ordered;
 }
 
 fn swap_remove_row<T: Copy>(rows: &mut Vec<T>, slot: usize, width: usize) {

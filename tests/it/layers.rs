@@ -133,8 +133,7 @@ fn only_one_layer_names_each_engine() {
     let mut files = Vec::new();
     rust_files(&src, &mut files);
     for (library, owners) in [
-        ("hnsw_rs", &["index"][..]),
-        ("rusqlite", &["store"]),
+        ("rusqlite", &["store"][..]),
         ("axum", &["http"]),
         ("parquet", &["report"]),
         ("tar", &["engine"]),

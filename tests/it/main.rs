@@ -3,6 +3,7 @@
 mod cli;
 mod evidence;
 mod http;
+mod kill;
 mod layers;
 mod operating;
 mod parity;
