@@ -12,6 +12,8 @@ pub mod evidence;
 pub mod engine;
 pub mod report;
 
+pub mod fetch;
+
 pub mod embed;
 pub mod ocr;
 

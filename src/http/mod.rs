@@ -33,6 +33,7 @@ mod console;
 mod decisions;
 mod etags;
 mod export;
+mod fetching;
 mod findings;
 mod guard;
 mod health;
@@ -69,6 +70,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::engine::Engine;
+use crate::fetch::Fetcher;
 use access::Tenants;
 use problem::{Problem, ProblemKind};
 
@@ -86,6 +88,8 @@ pub struct HttpState {
     /// One for each request in progress.
     places: Arc<Semaphore>,
     keys_in_use: idempotency::KeysInUse,
+    /// For photos that requests name by their address; `None`: they may not.
+    fetcher: Option<Arc<Fetcher>>,
 }
 
 impl HttpState {
@@ -99,7 +103,20 @@ impl HttpState {
             places: Arc::new(Semaphore::new(limits.max_requests)),
             limits,
             keys_in_use: idempotency::KeysInUse::default(),
+            fetcher: None,
         }
+    }
+
+    /// The same; photos that requests name by their address are fetched by `fetcher`.
+    pub fn fetching_photos(self, fetcher: Arc<Fetcher>) -> Self {
+        Self {
+            fetcher: Some(fetcher),
+            ..self
+        }
+    }
+
+    fn photo_fetcher(&self) -> Option<Arc<Fetcher>> {
+        self.fetcher.clone()
     }
 }
 

@@ -209,6 +209,9 @@ pub(super) struct PhotoForm {
     /// One file or several.
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 64)]
     photo: Vec<Vec<u8>>,
+    /// Addresses of photos, among the files.
+    #[schema(max_items = 64)]
+    url: Option<Vec<String>>,
     seller_id: Option<String>,
     seller_name: Option<String>,
     seller_country: Option<String>,
@@ -237,6 +240,9 @@ pub(super) struct ListingForm {
     listing: String,
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 64)]
     photo: Vec<Vec<u8>>,
+    /// Addresses of photos, among the files.
+    #[schema(max_items = 64)]
+    url: Option<Vec<String>>,
 }
 
 /// An asset with its pictures.

@@ -137,6 +137,7 @@ mod tests {
             stages: "all".into(),
             source: "l.jsonl".into(),
             shard: "2/8".parse().ok(),
+            fetches_urls: false,
             source_state: None,
         };
         let file = SummaryFile::new(scan, &samples::summary(), &[]);

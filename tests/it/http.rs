@@ -5,6 +5,7 @@ mod assets;
 mod cases;
 mod console;
 mod errors;
+mod fetching;
 mod matching;
 mod openapi;
 mod server;

@@ -24,7 +24,7 @@ pub(super) fn run(settings: Settings, command: MergeCommand) -> anyhow::Result<O
     let repeated = parts.check_rows()?;
     // Pages have pictures, which come from the registry and the source.
     let engine = is_page.then(|| Engine::open(settings.engine)).transpose()?;
-    let finder = PhotoFinder::new(Path::new(&parts.identity.source));
+    let finder = PhotoFinder::new(Path::new(&parts.identity.source), None);
     let source = parts.identity.source.clone();
     let mut documents = Documents::open(engine.as_ref(), finder, &source, vec![destination])?;
     let mut given = HashSet::new();

@@ -7,6 +7,7 @@ mod merge;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -15,12 +16,13 @@ use indicatif::ProgressBar;
 use self::destinations::Destinations;
 use self::documents::{Documents, summarised};
 use self::earlier::EarlierScan;
-use super::args::{ScanAction, ScanArguments, ScanCommand};
-use super::{Outcome, progress};
+use super::args::{FetchArguments, ScanAction, ScanArguments, ScanCommand};
+use super::{Outcome, fetching, progress};
 use crate::config::Settings;
 use crate::domain::ScannedPhoto;
 use crate::engine::manifest::{PhotoFinder, is_archive_path, read_listings};
 use crate::engine::{EarlierAnswers, Engine, ScanOptions, ScanUnit, scan_units};
+use crate::fetch::BlockingFetcher;
 use crate::report::{
     Reuse, ScanIdentity, ScanWriter, SourceState, Spool, Summary, SummaryFile, TextStyle,
     write_summary,
@@ -34,12 +36,16 @@ const MAX_GROUPS: usize = 20;
 pub(super) fn run(settings: Settings, command: ScanCommand) -> anyhow::Result<Outcome> {
     match (command.action, command.arguments) {
         (Some(ScanAction::Merge(merge)), _) => merge::run(settings, merge),
-        (None, Some(arguments)) => scan(settings, arguments),
+        (None, Some(arguments)) => scan(settings, arguments, &command.fetching),
         (None, None) => bail!("say what to scan"),
     }
 }
 
-fn scan(settings: Settings, arguments: ScanArguments) -> anyhow::Result<Outcome> {
+fn scan(
+    settings: Settings,
+    arguments: ScanArguments,
+    fetching: &FetchArguments,
+) -> anyhow::Result<Outcome> {
     let destinations = Destinations::new(&arguments.out, &arguments.format)?;
     if arguments.resume && destinations.main().is_none() {
         bail!("--resume goes on with a file: standard output cannot be continued");
@@ -48,7 +54,7 @@ fn scan(settings: Settings, arguments: ScanArguments) -> anyhow::Result<Outcome>
     if engine.with_registry(|registry| registry.n_references())? == 0 {
         bail!("nothing is registered yet: start with `touchstone register`");
     }
-    let identity = identity(&engine, &arguments)?;
+    let identity = identity(&engine, &arguments, fetching)?;
     let may_be_done = arguments.resume || arguments.shard.is_some();
     if may_be_done && let Some(outcome) = already_done(&destinations, &identity)? {
         return Ok(outcome);
@@ -59,11 +65,26 @@ fn scan(settings: Settings, arguments: ScanArguments) -> anyhow::Result<Outcome>
         arguments: &arguments,
         destinations,
         identity,
+        fetcher: fetcher(fetching)?,
     };
     under_way.run()
 }
 
-fn identity(engine: &Engine, arguments: &ScanArguments) -> anyhow::Result<ScanIdentity> {
+/// What fetches photos, if any may be fetched.
+fn fetcher(arguments: &FetchArguments) -> anyhow::Result<Option<Arc<BlockingFetcher>>> {
+    if !arguments.fetch_urls {
+        return Ok(None);
+    }
+    let fetcher = fetching::fetcher(arguments, usize::MAX)?;
+    let fetcher = BlockingFetcher::new(fetcher).context("starting the thread that fetches")?;
+    Ok(Some(Arc::new(fetcher)))
+}
+
+fn identity(
+    engine: &Engine,
+    arguments: &ScanArguments,
+    fetching: &FetchArguments,
+) -> anyhow::Result<ScanIdentity> {
     let settings = engine.settings();
     let fingerprint = engine.fingerprint()?;
     Ok(ScanIdentity {
@@ -75,6 +96,7 @@ fn identity(engine: &Engine, arguments: &ScanArguments) -> anyhow::Result<ScanId
         stages: format!("{:?}", settings.stages),
         source: arguments.source.display().to_string(),
         shard: arguments.shard,
+        fetches_urls: fetching.fetch_urls,
         source_state: SourceState::of(&arguments.source),
     })
 }
@@ -110,6 +132,7 @@ struct Scan<'a> {
     arguments: &'a ScanArguments,
     destinations: Destinations,
     identity: ScanIdentity,
+    fetcher: Option<Arc<BlockingFetcher>>,
 }
 
 impl Scan<'_> {
@@ -204,13 +227,14 @@ impl Scan<'_> {
                 .as_ref()
                 .map(|earlier| earlier as &dyn EarlierAnswers),
             keep_days: self.arguments.keep_days,
+            fetcher: self.fetcher.clone(),
         };
         self.engine.scan(units, &options, take)
     }
 
     fn documents(&self) -> anyhow::Result<Documents<'_>> {
         let source = &self.arguments.source;
-        let finder = PhotoFinder::new(source);
+        let finder = PhotoFinder::new(source, self.fetcher.clone());
         let to_write = self.destinations.documents();
         Documents::open(Some(self.engine), finder, &self.identity.source, to_write)
     }

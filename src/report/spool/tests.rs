@@ -14,6 +14,7 @@ fn identity() -> ScanIdentity {
         stages: "all".into(),
         source: "l.jsonl".into(),
         shard: None,
+        fetches_urls: false,
         source_state: None,
     }
 }
