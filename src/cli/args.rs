@@ -288,7 +288,7 @@ pub(super) struct FetchArguments {
     /// 443
     #[arg(long)]
     pub fetch_urls: bool,
-    /// What may be reached besides: a host, *.domain, network or address, with :PORT or :* behind it for
+    /// What may be reached besides, also by webhooks: a host, *.domain, network or address, with :PORT or :* behind it for
     /// other ports; several with several flags
     #[arg(long, value_name = "HOST|CIDR")]
     pub fetch_allow: Vec<AllowRule>,

@@ -30,7 +30,8 @@ pub(super) fn run(settings: Settings, command: ServeCommand) -> anyhow::Result<O
     let entrance = Entrance::new(Arc::clone(&keys), entrance(&command)?);
     let fetcher = fetching::fetcher(&command.fetching, limits.max_body_bytes)?;
     let engine = Arc::new(Engine::open(settings.engine)?);
-    let mut state = HttpState::new(engine, entrance, limits);
+    let teller = fetching::teller(&command.fetching)?;
+    let mut state = HttpState::new(engine, entrance, limits).telling_by(Arc::new(teller));
     if command.fetching.fetch_urls {
         state = state.fetching_photos(Arc::new(fetcher));
     }

@@ -216,6 +216,14 @@ pub enum AuditAction {
     SignedOut,
     /// A key was refused at the console's door.
     SignInFailed,
+    /// A webhook was made.
+    WebhookCreated,
+    /// A webhook is told other things, elsewhere, or nothing.
+    WebhookChanged,
+    /// A webhook's messages are signed with another secret.
+    WebhookSecretChanged,
+    /// A webhook is gone.
+    WebhookRemoved,
 }
 
 words!(AuditAction,
@@ -225,7 +233,9 @@ words!(AuditAction,
     Decided => "decided", DecisionUndone => "decision_undone",
     ListingRemoved => "listing_removed", Exported => "exported",
     KeyCreated => "key_created", KeyRevoked => "key_revoked",
-    SignedIn => "signed_in", SignedOut => "signed_out", SignInFailed => "sign_in_failed");
+    SignedIn => "signed_in", SignedOut => "signed_out", SignInFailed => "sign_in_failed",
+    WebhookCreated => "webhook_created", WebhookChanged => "webhook_changed",
+    WebhookSecretChanged => "webhook_secret_changed", WebhookRemoved => "webhook_removed");
 
 #[cfg(test)]
 mod tests {

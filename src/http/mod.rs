@@ -21,6 +21,8 @@
 //! | `/v1/listings/{listing_id}` | `GET`, `DELETE` |
 //! | `/v1/keys`, `/v1/keys/{id}` | `GET`, `POST`; `DELETE` |
 //! | `/v1/audit` | `GET` |
+//! | `/v1/webhooks`, `/v1/webhooks/{id}` | `GET`, `POST`; `GET`, `PATCH`, `DELETE` |
+//! | `/v1/webhooks/{id}/rotate`, `/v1/webhooks/{id}/deliveries` | `POST`; `GET` |
 //! | `/metrics`, `/healthz`, `/readyz`, `/openapi.json`, `/docs` | `GET` |
 //!
 //! The pages of the console are listed in `console/mod.rs`; who may ask for what in `access/rules.rs`.
@@ -55,6 +57,7 @@ mod telemetry;
 mod tending;
 mod track;
 mod uploads;
+mod webhooks;
 mod workers;
 
 use std::sync::Arc;
@@ -70,7 +73,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::engine::Engine;
-use crate::fetch::Fetcher;
+use crate::fetch::{FetchPolicy, Fetcher};
 use access::Tenants;
 use problem::{Problem, ProblemKind};
 
@@ -90,6 +93,8 @@ pub struct HttpState {
     keys_in_use: idempotency::KeysInUse,
     /// For photos that requests name by their address; `None`: they may not.
     fetcher: Option<Arc<Fetcher>>,
+    /// For what webhooks are told.
+    teller: Arc<Fetcher>,
 }
 
 impl HttpState {
@@ -104,6 +109,7 @@ impl HttpState {
             limits,
             keys_in_use: idempotency::KeysInUse::default(),
             fetcher: None,
+            teller: Arc::new(Fetcher::new(FetchPolicy::default())),
         }
     }
 
@@ -113,6 +119,11 @@ impl HttpState {
             fetcher: Some(fetcher),
             ..self
         }
+    }
+
+    /// The same; webhooks are told by `teller`, which may reach what others may not.
+    pub fn telling_by(self, teller: Arc<Fetcher>) -> Self {
+        Self { teller, ..self }
     }
 
     fn photo_fetcher(&self) -> Option<Arc<Fetcher>> {
@@ -212,6 +223,15 @@ fn access_routes() -> Router<Arc<HttpState>> {
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/audit", get(audit::list))
+        .route("/v1/webhooks", get(webhooks::list).post(webhooks::create))
+        .route(
+            "/v1/webhooks/{id}",
+            get(webhooks::show)
+                .patch(webhooks::change)
+                .delete(webhooks::remove),
+        )
+        .route("/v1/webhooks/{id}/rotate", post(webhooks::rotate))
+        .route("/v1/webhooks/{id}/deliveries", get(webhooks::deliveries))
 }
 
 async fn unknown_address(request: Request) -> Problem {

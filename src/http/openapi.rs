@@ -17,7 +17,7 @@ use super::export::ExportFormat;
 use super::uploads::JsonPicture;
 use super::{
     assets, audit, decisions, export, findings, health, images, keys, listings, matching,
-    registering, screening, telemetry,
+    registering, screening, telemetry, webhooks,
 };
 use crate::domain::{AssetDraft, Keep, PhotoVerdict, Seller};
 use crate::store::{DecisionScope, FindingOrder};
@@ -39,6 +39,7 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         (name = "listings", description = "Listings that were kept"),
         (name = "registry", description = "Brands, assets, pictures"),
         (name = "access", description = "Keys, and who did what"),
+        (name = "webhooks", description = "Other programs, told what happens"),
         (name = "operation", description = "Whether the server is well"),
     ),
     paths(
@@ -67,6 +68,13 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         keys::create,
         keys::revoke,
         audit::list,
+        webhooks::list,
+        webhooks::create,
+        webhooks::show,
+        webhooks::change,
+        webhooks::remove,
+        webhooks::rotate,
+        webhooks::deliveries,
         telemetry::show,
         health::alive,
         health::ready,

@@ -21,6 +21,7 @@ use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, info, warn};
 
 use super::tending::Tending;
+use super::webhooks::Telling;
 use super::{HttpState, ServeLimits, router};
 
 /// Why a server could not run.
@@ -69,6 +70,7 @@ pub async fn serve(
     let limits = state.limits.clone();
     let drain_timeout = limits.drain_timeout;
     let _tending = Tending::start(Arc::clone(&state.tenants));
+    let _telling = Telling::start(Arc::clone(&state.tenants), Arc::clone(&state.teller));
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let door = Door {
         builder: builder(&limits),

@@ -18,6 +18,8 @@ mod read;
 mod records;
 mod rows;
 mod schema;
+mod secrets;
+mod webhooks;
 mod write;
 
 #[cfg(test)]
@@ -38,6 +40,10 @@ pub use error::StoreError;
 pub use records::{
     AssetFilter, AssetRecord, Descriptor, Features, IndexedPicture, NewPicture, Picture,
     Registered, Registration, RegistryChange, RegistryDelta,
+};
+pub use webhooks::{
+    ClaimedDelivery, DeliveryPage, DeliveryRecord, IssuedSecret, NewWebhook, Outcome, Settled,
+    TryRecord, WebhookChange, WebhookRecord,
 };
 
 /// Name of the database file within the data folder.

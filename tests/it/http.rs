@@ -10,3 +10,4 @@ mod matching;
 mod openapi;
 mod server;
 mod service;
+mod webhooks;

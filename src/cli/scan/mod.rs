@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
+use serde_json::json;
 
 use self::destinations::Destinations;
 use self::documents::{Documents, summarised};
@@ -19,7 +20,7 @@ use self::earlier::EarlierScan;
 use super::args::{FetchArguments, ScanAction, ScanArguments, ScanCommand};
 use super::{Outcome, fetching, progress};
 use crate::config::Settings;
-use crate::domain::ScannedPhoto;
+use crate::domain::{EventKind, ScannedPhoto};
 use crate::engine::manifest::{PhotoFinder, is_archive_path, read_listings};
 use crate::engine::{EarlierAnswers, Engine, ScanOptions, ScanUnit, scan_units};
 use crate::fetch::BlockingFetcher;
@@ -248,6 +249,8 @@ impl Scan<'_> {
             {
                 spool.publish(&main.path)?;
             }
+            // Before the file that says that all is done: after a kill in between it is told twice, not never.
+            self.announce(&summary)?;
             SummaryFile::new(self.identity, &summary, &[]).write(&main.path)?;
             match spool {
                 Some(spool) => spool.close(),
@@ -256,6 +259,19 @@ impl Scan<'_> {
         }
         print_summary(&summary)?;
         Ok(outcome_of(&summary))
+    }
+
+    /// Tells the webhooks of the home; the server on it does the telling.
+    fn announce(&self, summary: &Summary) -> anyhow::Result<()> {
+        let data = json!({
+            "source": self.identity.source, "shard": self.identity.shard,
+            "n_photos": summary.n_photos, "n_flagged": summary.n_flagged,
+            "n_review": summary.n_review, "n_clear": summary.n_clear,
+            "n_failed": summary.n_failed, "n_findings": summary.n_findings,
+        });
+        let store = self.engine.store();
+        store.announce(EventKind::ScanFinished, &data)?;
+        Ok(())
     }
 
     /// A bar with the time left where a pass over the source is worth it: not for what can be read but

@@ -99,6 +99,13 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/v1/keys", RUNS, Refused),
     rule("DELETE", "/v1/keys/{id}", RUNS, Refused),
     rule("GET", "/v1/audit", RUNS, Refused),
+    rule("GET", "/v1/webhooks", RUNS, Refused),
+    rule("POST", "/v1/webhooks", RUNS, Refused),
+    rule("GET", "/v1/webhooks/{id}", RUNS, Refused),
+    rule("PATCH", "/v1/webhooks/{id}", RUNS, Refused),
+    rule("DELETE", "/v1/webhooks/{id}", RUNS, Refused),
+    rule("POST", "/v1/webhooks/{id}/rotate", RUNS, Refused),
+    rule("GET", "/v1/webhooks/{id}/deliveries", RUNS, Refused),
     rule("GET", "/metrics", RUNS, Refused),
     rule("GET", "/healthz", Anyone, Harmless),
     rule("GET", "/readyz", Anyone, Harmless),
@@ -180,6 +187,8 @@ mod tests {
                 ("GET", "/v1/keys"),
                 ("POST", "/v1/keys"),
                 ("GET", "/v1/audit"),
+                ("GET", "/v1/webhooks"),
+                ("POST", "/v1/webhooks"),
             ] {
                 assert!(!may(role, method, path) && may(Operator, method, path));
             }

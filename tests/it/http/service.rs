@@ -75,6 +75,15 @@ impl Service {
         }
     }
 
+    /// The same, with addresses of webhooks checked by `teller`.
+    pub fn telling(self, teller: Arc<Fetcher>) -> Self {
+        let state = self.state(open(), ServeLimits::default());
+        Self {
+            router: router(state.telling_by(teller)),
+            ..self
+        }
+    }
+
     /// A key of the default tenant.
     pub fn key(&self, role: Role) -> String {
         let key = NewKey {
