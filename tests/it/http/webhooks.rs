@@ -364,6 +364,42 @@ impl Drop for Killable {
     }
 }
 
+/// A port that is free now.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn post(listen: &str, path: &str, body: &Value) -> Value {
+    let mut answer = ureq::post(format!("http://{listen}{path}"))
+        .send_json(body)
+        .expect("an answer");
+    answer.body_mut().read_json().expect("JSON")
+}
+
+#[test]
+fn scans_of_the_command_line_are_told_when_they_end() {
+    let program = Program::new();
+    program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
+    let receiver = Server::on("127.0.0.1", |_, _| ok(b""));
+    let listen = format!("127.0.0.1:{}", free_port());
+    let allow = format!("127.0.0.1:{}", receiver.address.port());
+    let _server = Killable::start(&program, &listen, &allow);
+    let new = json!({ "url": receiver.url("/hook"), "events": ["scan.finished"] });
+    post(&listen, "/v1/webhooks", &new);
+    let out = program.path("out.jsonl").display().to_string();
+    let scan = ["scan", COPY, "--out", &out, "--stages", "whole"];
+    let scanned = program.run(&scan);
+    assert!(scanned.code() < 2, "{}", scanned.stderr());
+    let requests = wait_for("the end of the scan", || {
+        Some(receiver.requests()).filter(|requests| !requests.is_empty())
+    });
+    let told = body(&requests[0]);
+    assert_eq!(told["type"], "scan.finished");
+    assert_eq!(told["data"]["source"], COPY);
+    assert_eq!(told["data"]["n_photos"], 1);
+}
+
 #[test]
 fn a_kill_between_finding_and_telling_loses_nothing() {
     let program = Program::new();
@@ -373,24 +409,15 @@ fn a_kill_between_finding_and_telling_loses_nothing() {
         0 => Reply::After(Duration::from_secs(300), Vec::new()),
         _ => ok(b""),
     });
-    // A port that is free now; the same one after the restart does not matter.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a port")
-        .port();
-    let listen = format!("127.0.0.1:{port}");
+    let listen = format!("127.0.0.1:{}", free_port());
     let allow = format!("127.0.0.1:{}", receiver.address.port());
     let mut server = Killable::start(&program, &listen, &allow);
-    let post = |path: &str, body: Value| -> Value {
-        let mut answer = ureq::post(format!("http://{listen}{path}"))
-            .send_json(body)
-            .expect("an answer");
-        answer.body_mut().read_json().expect("JSON")
-    };
-    let made = post("/v1/webhooks", json!({ "url": receiver.url("/hook") }));
+    let new = json!({ "url": receiver.url("/hook") });
+    let made = post(&listen, "/v1/webhooks", &new);
     let secret = made["secret"].as_str().expect("a secret").to_owned();
     let photo = base64(&std::fs::read(COPY).expect("a fixture"));
-    let matched = post("/v1/match?keep=findings", json!({ "base64": photo }));
+    let sent = json!({ "base64": photo });
+    let matched = post(&listen, "/v1/match?keep=findings", &sent);
     let id = matched["findings"][0]["id"].as_i64().expect("a finding");
     wait_for("the first try", || {
         (receiver.n_requests() == 1).then_some(())
