@@ -102,7 +102,7 @@ pub(super) async fn screen(
             Ok(photos) => Ok(Read::Screened(Box::new(begin_at_once(
                 listing, photos, budget,
             )?))),
-            Err(photos) => Ok(Read::ToFetch(listing, photos)),
+            Err(photos) => Ok(Read::ToFetch(Box::new(listing), photos)),
         }
     });
     let (listing, photos) = match wait.await? {
@@ -112,14 +112,14 @@ pub(super) async fn screen(
     let total = budget.map_or(state.limits.request_timeout, |budget| budget / 2);
     let photos = fetching::screen_photos(&state, photos, total).await?;
     let left = budget.map(|budget| budget.saturating_sub(started.elapsed()));
-    let wait = caller.run(Lane::Pictures, move |_| begin(listing, photos, left));
+    let wait = caller.run(Lane::Pictures, move |_| begin(*listing, photos, left));
     wait.await.map(Json)
 }
 
 /// A request that was read, as far as that goes without the network.
 enum Read {
     Screened(Box<Screened>),
-    ToFetch(Listing, Vec<Offered>),
+    ToFetch(Box<Listing>, Vec<Offered>),
 }
 
 /// The photos, if all of them came along; otherwise as they were.

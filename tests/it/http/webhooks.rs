@@ -339,6 +339,8 @@ impl Killable {
                 listen,
                 "--fetch-allow",
                 allow,
+                "--timeout-s",
+                "300",
             ])
             .stderr(Stdio::null())
             .spawn()
