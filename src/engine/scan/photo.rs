@@ -54,7 +54,7 @@ fn finding_bytes(finding: &Finding) -> usize {
 const NEVER_LOOK_BACK: u64 = i64::MAX as u64;
 
 /// What is said of an address when nobody fetches it.
-const NOT_FETCHED: &str = "web addresses are fetched only with --fetch-urls";
+const NOT_FETCHED: &str = "http: and https: addresses are fetched only with --fetch-urls";
 
 /// Looks at photos; shared by all threads of a scan.
 pub(super) struct Looker<'a> {
