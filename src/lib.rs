@@ -8,6 +8,7 @@ pub mod config;
 pub mod http;
 
 pub mod evidence;
+pub mod scanning;
 
 pub mod engine;
 pub mod report;

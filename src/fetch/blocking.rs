@@ -23,14 +23,14 @@ impl BlockingFetcher {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn new(fetcher: Fetcher) -> io::Result<Self> {
+    pub fn new(fetcher: impl Into<Arc<Fetcher>>) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("fetching")
             .enable_all()
             .build()?;
         Ok(Self {
-            fetcher: Arc::new(fetcher),
+            fetcher: fetcher.into(),
             runtime: Some(runtime),
         })
     }

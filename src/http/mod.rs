@@ -15,6 +15,7 @@
 //! | `/v1/assets/{id}/images` | `GET`, `POST` |
 //! | `/v1/assets/{id}/images/{picture}` | `GET`, `DELETE` |
 //! | `/v1/screen` | `POST` |
+//! | `/v1/scans`, `/v1/scans/{id}`, `/v1/scans/{id}/result` | `GET`, `POST`; `GET`, `DELETE`; `GET` |
 //! | `/v1/findings`, `/v1/findings/export`, `/v1/findings/{id}`, `/v1/findings/{id}/photo` | `GET` |
 //! | `/v1/findings/{id}/decision` | `POST`, `DELETE` |
 //! | `/v1/listings` | `GET` |
@@ -50,6 +51,7 @@ mod openapi;
 mod paging;
 mod problem;
 mod registering;
+mod scans;
 mod screening;
 mod server;
 mod statuses;
@@ -184,6 +186,9 @@ fn api() -> Router<Arc<HttpState>> {
             "/v1/assets/{id}/images/{picture}",
             get(images::file).delete(images::remove),
         )
+        .route("/v1/scans", get(scans::list).post(scans::create))
+        .route("/v1/scans/{id}", get(scans::show).delete(scans::remove))
+        .route("/v1/scans/{id}/result", get(scans::result))
         .merge(cases())
 }
 

@@ -14,10 +14,11 @@ use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::export::ExportFormat;
+use super::scans::ResultFormat;
 use super::uploads::JsonPicture;
 use super::{
     assets, audit, decisions, export, findings, health, images, keys, listings, matching,
-    registering, screening, telemetry, webhooks,
+    registering, scans, screening, telemetry, webhooks,
 };
 use crate::domain::{AssetDraft, Keep, PhotoVerdict, Seller};
 use crate::store::{DecisionScope, FindingOrder};
@@ -37,6 +38,7 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         (name = "screening", description = "Photos and listings to check"),
         (name = "findings", description = "What was found, and what people say of it"),
         (name = "listings", description = "Listings that were kept"),
+        (name = "scans", description = "Many listings at once, in the background"),
         (name = "registry", description = "Brands, assets, pictures"),
         (name = "access", description = "Keys, and who did what"),
         (name = "webhooks", description = "Other programs, told what happens"),
@@ -54,6 +56,11 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         listings::list,
         listings::show,
         listings::remove,
+        scans::list,
+        scans::create,
+        scans::show,
+        scans::result,
+        scans::remove,
         assets::brands,
         assets::list,
         registering::register,
@@ -80,7 +87,7 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         health::ready,
     ),
     // Those that only parameters name are not found by themselves.
-    components(schemas(ProblemBody, DecisionScope, ExportFormat, FindingOrder, Keep)),
+    components(schemas(ProblemBody, DecisionScope, ExportFormat, FindingOrder, Keep, ResultFormat)),
     modifiers(&Problems, &KeyNeeded)
 )]
 struct Api;
@@ -251,6 +258,15 @@ pub(super) struct ListingForm {
     /// Addresses of photos, among the files.
     #[schema(max_items = 64)]
     url: Option<Vec<String>>,
+}
+
+/// What is to be scanned, as a file whose name tells its form.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a form")]
+pub(super) struct ScanForm {
+    /// `.csv`, `.jsonl`, `.zip`, `.tar` or `.tar.gz`.
+    #[schema(value_type = String, format = Binary)]
+    source: Vec<u8>,
 }
 
 /// An asset with its pictures.

@@ -120,6 +120,24 @@ pub(super) async fn receive(request: Request, fields: &FormFields) -> Result<Sen
     }
 }
 
+/// Receives a form, or a body of one of `types` as it is; gives its type, too.
+pub(super) async fn receive_file_or(
+    request: Request,
+    fields: &FormFields,
+    types: &[&str],
+) -> Result<(Sent, String), Problem> {
+    let kind = media_type(request.headers())?;
+    let sent = if kind == "multipart/form-data" {
+        Sent::Form(receive_form(request, fields).await?)
+    } else if types.contains(&kind.as_str()) {
+        Sent::Raw(receive_bytes(request).await?)
+    } else {
+        let supported = format!("multipart/form-data, {}", types.join(", "));
+        return Err(unsupported(&kind, &supported));
+    };
+    Ok((sent, kind))
+}
+
 /// Receives a JSON body, and nothing else.
 pub(super) async fn receive_json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     let kind = media_type(request.headers())?;

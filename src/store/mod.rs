@@ -17,6 +17,7 @@ mod models;
 mod read;
 mod records;
 mod rows;
+mod scans;
 mod schema;
 mod secrets;
 mod webhooks;
@@ -41,6 +42,7 @@ pub use records::{
     AssetFilter, AssetRecord, Descriptor, Features, IndexedPicture, NewPicture, Picture,
     Registered, Registration, RegistryChange, RegistryDelta,
 };
+pub use scans::{NewScan, ScanRecord};
 pub use webhooks::{
     ClaimedDelivery, DeliveryPage, DeliveryRecord, IssuedSecret, NewWebhook, Outcome, Settled,
     TryRecord, WebhookChange, WebhookRecord,

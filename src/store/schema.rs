@@ -17,7 +17,7 @@ pub(super) struct Schema {
 /// The registry with its cases ("TSTN").
 pub(super) const REGISTRY: Schema = Schema {
     application_id: 0x5453_544e,
-    migrations: &[VERSION_1, CASES, AUDIT, WEBHOOKS],
+    migrations: &[VERSION_1, CASES, AUDIT, WEBHOOKS, SCANS],
 };
 
 /// Keys and sessions ("TSTK").
@@ -322,6 +322,25 @@ CREATE TABLE delivery_tries (
     elapsed_ms REAL NOT NULL
 );
 CREATE INDEX delivery_tries_by_delivery ON delivery_tries (delivery_id, id);
+";
+
+const SCANS: &str = "
+CREATE TABLE scans (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    folder TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    asked_by TEXT NOT NULL,
+    n_photos INTEGER NOT NULL,
+    n_done INTEGER NOT NULL DEFAULT 0,
+    summary TEXT,
+    error TEXT,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    started_at TEXT,
+    ended_at TEXT
+);
+CREATE INDEX scans_waiting ON scans (id) WHERE state = 'waiting';
 ";
 
 // Of keys, sessions and links only digests: who reads the file cannot use them.

@@ -8,6 +8,7 @@ mod errors;
 mod fetching;
 mod matching;
 mod openapi;
+mod scans;
 mod server;
 mod service;
 mod webhooks;

@@ -5,19 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module with the modules it may import; the map of ARCHITECTURE.md.
-const MAP: [(&str, &[&str]); 16] = [
+const MAP: [(&str, &[&str]); 17] = [
     (
         "cli",
         &[
-            "config", "engine", "eval", "evidence", "http", "report", "fetch", "embed", "ocr",
-            "matching", "store", "runtime", "domain",
+            "config", "engine", "eval", "evidence", "http", "report", "scanning", "fetch", "embed",
+            "ocr", "matching", "store", "runtime", "domain",
         ],
     ),
     (
         "http",
         &[
-            "config", "engine", "evidence", "report", "fetch", "store", "imaging", "embed",
-            "index", "matching", "ocr", "runtime", "domain",
+            "config", "engine", "evidence", "report", "scanning", "fetch", "store", "imaging",
+            "embed", "index", "matching", "ocr", "runtime", "domain",
         ],
     ),
     ("config", &["engine", "matching", "domain"]),
@@ -27,6 +27,7 @@ const MAP: [(&str, &[&str]); 16] = [
             "engine", "report", "embed", "ocr", "imaging", "matching", "store", "domain",
         ],
     ),
+    ("scanning", &["engine", "report", "fetch", "domain"]),
     (
         "engine",
         &[

@@ -1,7 +1,6 @@
 //! `touchstone scan`
 
 mod destinations;
-mod documents;
 mod earlier;
 mod merge;
 
@@ -15,7 +14,6 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use self::destinations::Destinations;
-use self::documents::{Documents, summarised};
 use self::earlier::EarlierScan;
 use super::args::{FetchArguments, ScanAction, ScanArguments, ScanCommand};
 use super::{Outcome, fetching, progress};
@@ -25,14 +23,12 @@ use crate::engine::manifest::{PhotoFinder, is_archive_path, read_listings};
 use crate::engine::{EarlierAnswers, Engine, ScanOptions, ScanUnit, scan_units};
 use crate::fetch::BlockingFetcher;
 use crate::report::{
-    Reuse, ScanIdentity, ScanWriter, SourceState, Spool, Summary, SummaryFile, TextStyle,
-    write_summary,
+    Reuse, ScanIdentity, ScanWriter, Spool, Summary, SummaryFile, TextStyle, write_summary,
 };
+use crate::scanning::{Documents, MAX_GROUPS, identity, is_next, summarised};
 
 /// Failures that are told one by one.
 const MAX_TOLD: u64 = 100;
-/// Groups of photos that come again, in the summary.
-const MAX_GROUPS: usize = 20;
 
 pub(super) fn run(settings: Settings, command: ScanCommand) -> anyhow::Result<Outcome> {
     match (command.action, command.arguments) {
@@ -55,7 +51,8 @@ fn scan(
     if engine.with_registry(|registry| registry.n_references())? == 0 {
         bail!("nothing is registered yet: start with `touchstone register`");
     }
-    let identity = identity(&engine, &arguments, fetching)?;
+    let (source, shard) = (&arguments.source, arguments.shard);
+    let identity = identity(&engine, source, shard, fetching.fetch_urls)?;
     let may_be_done = arguments.resume || arguments.shard.is_some();
     if may_be_done && let Some(outcome) = already_done(&destinations, &identity)? {
         return Ok(outcome);
@@ -79,27 +76,6 @@ fn fetcher(arguments: &FetchArguments) -> anyhow::Result<Option<Arc<BlockingFetc
     let fetcher = fetching::fetcher(arguments, usize::MAX)?;
     let fetcher = BlockingFetcher::new(fetcher).context("starting the thread that fetches")?;
     Ok(Some(Arc::new(fetcher)))
-}
-
-fn identity(
-    engine: &Engine,
-    arguments: &ScanArguments,
-    fetching: &FetchArguments,
-) -> anyhow::Result<ScanIdentity> {
-    let settings = engine.settings();
-    let fingerprint = engine.fingerprint()?;
-    Ok(ScanIdentity {
-        touchstone: fingerprint.touchstone,
-        stamp: engine.scan_stamp()?,
-        files: fingerprint.files,
-        review_at: settings.policy.review_at(),
-        flag_at: settings.policy.flag_at(),
-        stages: format!("{:?}", settings.stages),
-        source: arguments.source.display().to_string(),
-        shard: arguments.shard,
-        fetches_urls: fetching.fetch_urls,
-        source_state: SourceState::of(&arguments.source),
-    })
 }
 
 /// How a scan ended that needs not be done again; `None` when it must be.
@@ -237,7 +213,13 @@ impl Scan<'_> {
         let source = &self.arguments.source;
         let finder = PhotoFinder::new(source, self.fetcher.clone());
         let to_write = self.destinations.documents();
-        Documents::open(Some(self.engine), finder, &self.identity.source, to_write)
+        let source = &self.identity.source;
+        Ok(Documents::open(
+            Some(self.engine),
+            finder,
+            source,
+            to_write,
+        )?)
     }
 
     /// Gives results their names, then says so.
@@ -289,22 +271,6 @@ impl Scan<'_> {
         bar.set_position(n_done);
         bar.reset_eta();
         Ok(bar)
-    }
-}
-
-/// Whether the source's next photo is that of `row`; what it is otherwise, in words.
-fn is_next(units: &mut impl Iterator<Item = ScanUnit>, row: &ScannedPhoto) -> Result<(), String> {
-    match units.next() {
-        Some(unit)
-            if unit.photo == row.photo && unit.listing.listing_id == row.listing.listing_id =>
-        {
-            Ok(())
-        }
-        Some(unit) => Err(format!(
-            "photo {:?} of listing {:?}",
-            unit.photo, unit.listing.listing_id
-        )),
-        None => Err("nothing more".to_owned()),
     }
 }
 

@@ -21,7 +21,7 @@ use touchstone::http::{EntranceSettings, ServeLimits, serve};
 /// Nothing here should take this long.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -325,10 +325,10 @@ async fn a_receiver_that_hangs_holds_up_no_other_and_one_that_is_gone_is_disable
 }
 
 /// `touchstone serve` without keys, until this is dropped.
-struct Killable(Child);
+pub struct Killable(Child);
 
 impl Killable {
-    fn start(program: &Program, listen: &str, allow: &str) -> Self {
+    pub fn start(program: &Program, listen: &str, allow: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_touchstone"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("TOUCHSTONE_HOME", program.path("home"))
@@ -353,7 +353,7 @@ impl Killable {
     }
 
     /// SIGKILL.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.0.kill().expect("it runs");
         self.0.wait().expect("it ends");
     }
@@ -367,7 +367,7 @@ impl Drop for Killable {
 }
 
 /// A port that is free now.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
