@@ -303,7 +303,13 @@ pub(super) async fn result(
             return Err(Problem::new(ProblemKind::Conflict, detail));
         }
         let path = JobFiles::new(folder_of(engine, &scan)).results(format);
-        fs::read(path).map_err(|error| Problem::hidden(ProblemKind::Internal, &error))
+        fs::read(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Problem::new(
+                ProblemKind::NotFound,
+                "the results are not here any more: a backup does not hold them",
+            ),
+            _ => Problem::hidden(ProblemKind::Internal, &error),
+        })
     });
     let bytes = read.await?;
     let headers = [
