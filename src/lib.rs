@@ -8,9 +8,12 @@ pub mod config;
 pub mod http;
 
 pub mod evidence;
+pub mod scanning;
 
 pub mod engine;
 pub mod report;
+
+pub mod fetch;
 
 pub mod embed;
 pub mod ocr;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{ConfigError, Settings, SettingsDraft};
 use crate::domain::{AssetKind, Keep, KeyId, Role, Shard};
+use crate::fetch::{AllowRule, HostPattern};
 use crate::report::ReportFormat;
 
 /// Finds registered logos, products and pictures in the photos of listings.
@@ -226,7 +227,8 @@ pub(super) struct VerifyCommand {
 /// Compare all photos of a folder, a manifest of listings, or archives
 ///
 /// Manifest columns: photos (required; several separated by |), listing_id, seller_id, seller_name,
-/// seller_country; all others are given back. JSONL: one listing a line. Archives: members whose names are
+/// seller_country; all others are given back. JSONL: one listing a line. Photos are files, or addresses to
+/// fetch with --fetch-urls. Archives: members whose names are
 /// the same up to the first dot are a listing, its fields in a .json.
 ///
 /// Exit 0: done; 1: done, but some photos failed, as the results say: the same again would give the same; 2, or
@@ -238,6 +240,9 @@ pub(super) struct ScanCommand {
     pub action: Option<ScanAction>,
     #[command(flatten)]
     pub arguments: Option<ScanArguments>,
+    // Not among the others: clap finds no optional group with a group in it.
+    #[command(flatten)]
+    pub fetching: FetchArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -274,6 +279,25 @@ pub(super) struct ScanArguments {
     /// Memory for answers in case the same photo comes again
     #[arg(long, value_name = "MIB", default_value_t = 128)]
     pub cache_mib: u64,
+}
+
+/// Flags of commands that may fetch photos.
+#[derive(Debug, Args)]
+pub(super) struct FetchArguments {
+    /// Fetch photos that are given by http: and https: addresses, from the public internet at ports 80 and
+    /// 443
+    #[arg(long)]
+    pub fetch_urls: bool,
+    /// What may be reached besides, also by webhooks: a host, *.domain, network or address, with :PORT or :* behind it for
+    /// other ports; several with several flags
+    #[arg(long, value_name = "HOST|CIDR")]
+    pub fetch_allow: Vec<AllowRule>,
+    /// Fetch from this host alone, or all below a domain with *.domain; several with several flags
+    #[arg(long, value_name = "HOST")]
+    pub fetch_only: Vec<HostPattern>,
+    /// Also trust the certificate authorities in this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub fetch_ca: Option<PathBuf>,
 }
 
 /// Put the results of all shards of a scan together
@@ -349,6 +373,8 @@ pub(super) struct ServeCommand {
     /// Requests of a key at once, after a pause
     #[arg(long, default_value_t = 400, value_name = "N")]
     pub burst: u32,
+    #[command(flatten)]
+    pub fetching: FetchArguments,
 }
 
 /// Make, list and revoke keys, by which the server knows who asks

@@ -7,6 +7,7 @@ mod backup;
 mod calibrate;
 mod doctor;
 mod eval;
+mod fetching;
 mod keys;
 mod manual;
 mod matching;

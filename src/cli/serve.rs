@@ -13,8 +13,8 @@ use tokio::select;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::Outcome;
 use super::args::ServeCommand;
+use super::{Outcome, fetching};
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::http::{self, Entrance, EntranceSettings, HttpState, KeyRate, ServeLimits};
@@ -28,13 +28,15 @@ pub(super) fn run(settings: Settings, command: ServeCommand) -> anyhow::Result<O
     );
     let keys = Arc::new(AccessStore::open(&settings.home)?);
     let entrance = Entrance::new(Arc::clone(&keys), entrance(&command)?);
+    let fetcher = fetching::fetcher(&command.fetching, limits.max_body_bytes)?;
     let engine = Arc::new(Engine::open(settings.engine)?);
+    let teller = fetching::teller(&command.fetching)?;
+    let mut state = HttpState::new(engine, entrance, limits).telling_by(Arc::new(teller));
+    if command.fetching.fetch_urls {
+        state = state.fetching_photos(Arc::new(fetcher));
+    }
     let runtime = Runtime::new().context("starting the threads that serve connections")?;
-    let served = runtime.block_on(serve(
-        HttpState::new(engine, entrance, limits),
-        &command,
-        &keys,
-    ));
+    let served = runtime.block_on(serve(state, &command, &keys));
     // Work that outlived its request's time must not hold up the end; the store is safe at any point.
     runtime.shutdown_background();
     served.map(|()| Outcome::Done)

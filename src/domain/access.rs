@@ -216,6 +216,18 @@ pub enum AuditAction {
     SignedOut,
     /// A key was refused at the console's door.
     SignInFailed,
+    /// A scan was asked for.
+    ScanAsked,
+    /// A scan was forgotten, or not wanted any more.
+    ScanRemoved,
+    /// A webhook was made.
+    WebhookCreated,
+    /// A webhook is told other things, elsewhere, or nothing.
+    WebhookChanged,
+    /// A webhook's messages are signed with another secret.
+    WebhookSecretChanged,
+    /// A webhook is gone.
+    WebhookRemoved,
 }
 
 words!(AuditAction,
@@ -225,7 +237,10 @@ words!(AuditAction,
     Decided => "decided", DecisionUndone => "decision_undone",
     ListingRemoved => "listing_removed", Exported => "exported",
     KeyCreated => "key_created", KeyRevoked => "key_revoked",
-    SignedIn => "signed_in", SignedOut => "signed_out", SignInFailed => "sign_in_failed");
+    SignedIn => "signed_in", SignedOut => "signed_out", SignInFailed => "sign_in_failed",
+    ScanAsked => "scan_asked", ScanRemoved => "scan_removed",
+    WebhookCreated => "webhook_created", WebhookChanged => "webhook_changed",
+    WebhookSecretChanged => "webhook_secret_changed", WebhookRemoved => "webhook_removed");
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ mod measurements;
 mod region;
 mod review;
 mod scan;
+mod webhook;
 
 pub use access::{AccessWordError, Actor, AuditAction, KeyId, Role, TenantName};
 pub use asset::{
@@ -29,4 +30,5 @@ pub use region::Region;
 pub use review::{
     DecisionId, FindingId, FindingSource, FindingStatus, Keep, Keeping, Opinion, PhotoId, Screening,
 };
-pub use scan::{PhotoMark, ScanStamp, ScannedPhoto, Shard, ShardError, Work};
+pub use scan::{PhotoMark, ScanId, ScanStamp, ScanState, ScannedPhoto, Shard, ShardError, Work};
+pub use webhook::{DeliveryState, EventKind, WebhookId, WebhookIdError};

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use utoipa::ToSchema;
 
+use super::review::words;
 use super::{Listing, ModelId, PhotoVerdict};
 
 /// What a scan says of one photo of one listing; every photo of a scan gets exactly one.
@@ -63,6 +65,35 @@ pub struct ScanStamp {
     /// Its revision; the whole scan compares with this one, whatever is registered meanwhile.
     pub registry_revision: u64,
 }
+
+/// Database identity of a scan that was asked for.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(transparent)]
+pub struct ScanId(pub i64);
+
+/// Where a scan stands that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScanState {
+    /// Its turn has not come.
+    Waiting,
+    /// Photos are looked at.
+    Running,
+    /// Its results can be fetched.
+    Done,
+    /// It came to nothing.
+    Failed,
+}
+
+words!(
+    ScanState,
+    Waiting => "waiting",
+    Running => "running",
+    Done => "done",
+    Failed => "failed"
+);
 
 /// How a verdict was come by.
 #[derive(

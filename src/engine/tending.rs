@@ -10,7 +10,12 @@ impl Engine {
     /// registrations, as long as `goes_on`, and with `forgets` lets go of what is past its time.
     /// Errors are logged; the next round tries again.
     pub fn tend(&self, forgets: bool, goes_on: impl Fn() -> bool) {
-        if forgets && let Err(error) = self.store.forget_expired() {
+        let forget = || {
+            self.store
+                .forget_expired()
+                .and_then(|()| self.store.forget_events())
+        };
+        if forgets && let Err(error) = forget() {
             tracing::error!(%error, "what is past its time could not be forgotten");
         }
         match self.look_back(goes_on) {

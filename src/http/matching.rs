@@ -1,23 +1,31 @@
 //! `POST /v1/match`: what does a photo show that is registered?
 
+use std::sync::Arc;
+
 use axum::Json;
-use axum::extract::{Query, Request};
+use axum::body::Bytes;
+use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::HttpState;
 use super::access::Caller;
+use super::fetching;
 use super::openapi::{BinaryBody, EXAMPLE_PICTURE, IdempotencyKey, MatchAnswers, PhotoForm};
 use super::problem::Problem;
 use super::screening::keeping;
-use super::uploads::{FormFields, JsonPicture, Sent, Upload, invalid, parse_json, receive};
+use super::uploads::{
+    FormFields, JsonPicture, Offered, Sent, Upload, invalid, parse_json, receive,
+};
 use super::workers::Lane;
 use crate::domain::{Keep, Keeping, Listing, PhotoVerdict, Seller};
 use crate::engine::{CasePhoto, Engine};
 
 const FIELDS: FormFields = FormFields {
     file: "photo",
+    url: Some("url"),
     texts: &["seller_id", "seller_name", "seller_country"],
 };
 
@@ -97,7 +105,8 @@ pub(super) enum MatchAnswer {
 /// Says what a photo shows that is registered.
 ///
 /// One photo is answered with its verdict; several, in a form, with a list of verdicts in the same
-/// order. A photo that cannot be read fails the request and is named. With `keep` findings are kept, and
+/// order. A photo that cannot be read fails the request and is named. Addresses (`url`) are fetched where
+/// the server's operator lets them be. With `keep` findings are kept, and
 /// come with their numbers.
 #[utoipa::path(
     post, path = "/v1/match", tag = "screening", params(MatchQuery, IdempotencyKey),
@@ -110,6 +119,7 @@ pub(super) enum MatchAnswer {
     responses((status = 200, description = "The verdict, or a list of them", body = MatchAnswers)),
 )]
 pub(super) async fn match_photos(
+    State(state): State<Arc<HttpState>>,
     caller: Caller,
     Query(query): Query<MatchQuery>,
     request: Request,
@@ -124,8 +134,7 @@ pub(super) async fn match_photos(
         }
         Sent::Json(text) => {
             let seller = in_address.seller();
-            let look = move |engine: &Engine| match_json(engine, &text, seller, keeping);
-            one(caller.run(Lane::Pictures, look).await?)
+            match_json(&state, &caller, text, seller, keeping).await
         }
         Sent::Form(mut form) => {
             let mut text = |name| form.texts.remove(name);
@@ -135,7 +144,7 @@ pub(super) async fn match_photos(
                 seller_country: text("seller_country"),
             };
             let seller = in_form.or(in_address).seller();
-            match_files(&caller, form.files, seller, keeping).await
+            match_all(&state, &caller, form.pictures, seller, keeping).await
         }
     }
 }
@@ -162,34 +171,59 @@ fn look(
     Ok(MatchAnswer::Kept(case))
 }
 
-fn match_json(
-    engine: &Engine,
-    text: &[u8],
+/// A body that was read, as far as that goes without the network.
+enum Read {
+    Looked(Box<MatchAnswer>),
+    ToFetch(Offered, Option<Seller>),
+}
+
+async fn match_json(
+    state: &HttpState,
+    caller: &Caller,
+    text: Bytes,
     in_address: Option<Seller>,
     keeping: Option<Keeping>,
-) -> Result<MatchAnswer, Problem> {
+) -> Result<Response, Problem> {
+    let read = move |engine: &Engine| {
+        let (photo, seller) = read_json(&text)?;
+        let seller = seller.or(in_address);
+        match photo {
+            Offered::Here(photo) => {
+                let answer = look(engine, &photo, seller, keeping)?;
+                Ok(Read::Looked(Box::new(answer)))
+            }
+            elsewhere @ Offered::Elsewhere { .. } => Ok(Read::ToFetch(elsewhere, seller)),
+        }
+    };
+    match caller.run(Lane::Pictures, read).await? {
+        Read::Looked(answer) => one(*answer),
+        Read::ToFetch(photo, seller) => {
+            match_all(state, caller, vec![photo], seller, keeping).await
+        }
+    }
+}
+
+fn read_json(text: &[u8]) -> Result<(Offered, Option<Seller>), Problem> {
     let body: MatchBody = parse_json(text)?;
     let photo = JsonPicture::new(body.base64, body.url).decoded(0)?;
-    let seller = match body.seller {
-        Some(value) => Some(
-            Seller::deserialize_lenient(&value)
-                .map_err(|error| invalid(format!("seller: {error}")))?,
-        ),
-        None => in_address,
-    };
-    look(engine, &photo, seller, keeping)
+    let seller = body.seller.map(|value| {
+        Seller::deserialize_lenient(&value).map_err(|error| invalid(format!("seller: {error}")))
+    });
+    Ok((photo, seller.transpose()?))
 }
 
 /// One job for each photo, one after another: a form with many does not keep others waiting.
-async fn match_files(
+async fn match_all(
+    state: &HttpState,
     caller: &Caller,
-    photos: Vec<Upload>,
+    photos: Vec<Offered>,
     seller: Option<Seller>,
     keeping: Option<Keeping>,
 ) -> Result<Response, Problem> {
     if photos.is_empty() {
-        return Err(invalid("the form has no field \"photo\""));
+        return Err(invalid("the form has no field \"photo\" and no \"url\""));
     }
+    let photos = fetching::uploads(state, photos).await?;
     let mut answers = Vec::with_capacity(photos.len());
     for photo in photos {
         let seller = seller.clone();

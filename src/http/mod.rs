@@ -15,12 +15,15 @@
 //! | `/v1/assets/{id}/images` | `GET`, `POST` |
 //! | `/v1/assets/{id}/images/{picture}` | `GET`, `DELETE` |
 //! | `/v1/screen` | `POST` |
+//! | `/v1/scans`, `/v1/scans/{id}`, `/v1/scans/{id}/result` | `GET`, `POST`; `GET`, `DELETE`; `GET` |
 //! | `/v1/findings`, `/v1/findings/export`, `/v1/findings/{id}`, `/v1/findings/{id}/photo` | `GET` |
 //! | `/v1/findings/{id}/decision` | `POST`, `DELETE` |
 //! | `/v1/listings` | `GET` |
 //! | `/v1/listings/{listing_id}` | `GET`, `DELETE` |
 //! | `/v1/keys`, `/v1/keys/{id}` | `GET`, `POST`; `DELETE` |
 //! | `/v1/audit` | `GET` |
+//! | `/v1/webhooks`, `/v1/webhooks/{id}` | `GET`, `POST`; `GET`, `PATCH`, `DELETE` |
+//! | `/v1/webhooks/{id}/rotate`, `/v1/webhooks/{id}/deliveries` | `POST`; `GET` |
 //! | `/metrics`, `/healthz`, `/readyz`, `/openapi.json`, `/docs` | `GET` |
 //!
 //! The pages of the console are listed in `console/mod.rs`; who may ask for what in `access/rules.rs`.
@@ -33,6 +36,7 @@ mod console;
 mod decisions;
 mod etags;
 mod export;
+mod fetching;
 mod findings;
 mod guard;
 mod health;
@@ -47,6 +51,7 @@ mod openapi;
 mod paging;
 mod problem;
 mod registering;
+mod scans;
 mod screening;
 mod server;
 mod statuses;
@@ -54,6 +59,7 @@ mod telemetry;
 mod tending;
 mod track;
 mod uploads;
+mod webhooks;
 mod workers;
 
 use std::sync::Arc;
@@ -69,6 +75,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::engine::Engine;
+use crate::fetch::{FetchPolicy, Fetcher};
 use access::Tenants;
 use problem::{Problem, ProblemKind};
 
@@ -86,6 +93,10 @@ pub struct HttpState {
     /// One for each request in progress.
     places: Arc<Semaphore>,
     keys_in_use: idempotency::KeysInUse,
+    /// For photos that requests name by their address; `None`: they may not.
+    fetcher: Option<Arc<Fetcher>>,
+    /// For what webhooks are told.
+    teller: Arc<Fetcher>,
 }
 
 impl HttpState {
@@ -99,7 +110,26 @@ impl HttpState {
             places: Arc::new(Semaphore::new(limits.max_requests)),
             limits,
             keys_in_use: idempotency::KeysInUse::default(),
+            fetcher: None,
+            teller: Arc::new(Fetcher::new(FetchPolicy::default())),
         }
+    }
+
+    /// The same; photos that requests name by their address are fetched by `fetcher`.
+    pub fn fetching_photos(self, fetcher: Arc<Fetcher>) -> Self {
+        Self {
+            fetcher: Some(fetcher),
+            ..self
+        }
+    }
+
+    /// The same; webhooks are told by `teller`, which may reach what others may not.
+    pub fn telling_by(self, teller: Arc<Fetcher>) -> Self {
+        Self { teller, ..self }
+    }
+
+    fn photo_fetcher(&self) -> Option<Arc<Fetcher>> {
+        self.fetcher.clone()
     }
 }
 
@@ -156,6 +186,9 @@ fn api() -> Router<Arc<HttpState>> {
             "/v1/assets/{id}/images/{picture}",
             get(images::file).delete(images::remove),
         )
+        .route("/v1/scans", get(scans::list).post(scans::create))
+        .route("/v1/scans/{id}", get(scans::show).delete(scans::remove))
+        .route("/v1/scans/{id}/result", get(scans::result))
         .merge(cases())
 }
 
@@ -195,6 +228,15 @@ fn access_routes() -> Router<Arc<HttpState>> {
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/audit", get(audit::list))
+        .route("/v1/webhooks", get(webhooks::list).post(webhooks::create))
+        .route(
+            "/v1/webhooks/{id}",
+            get(webhooks::show)
+                .patch(webhooks::change)
+                .delete(webhooks::remove),
+        )
+        .route("/v1/webhooks/{id}/rotate", post(webhooks::rotate))
+        .route("/v1/webhooks/{id}/deliveries", get(webhooks::deliveries))
 }
 
 async fn unknown_address(request: Request) -> Problem {

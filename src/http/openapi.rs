@@ -14,10 +14,11 @@ use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::export::ExportFormat;
+use super::scans::ResultFormat;
 use super::uploads::JsonPicture;
 use super::{
     assets, audit, decisions, export, findings, health, images, keys, listings, matching,
-    registering, screening, telemetry,
+    registering, scans, screening, telemetry, webhooks,
 };
 use crate::domain::{AssetDraft, Keep, PhotoVerdict, Seller};
 use crate::store::{DecisionScope, FindingOrder};
@@ -37,8 +38,10 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         (name = "screening", description = "Photos and listings to check"),
         (name = "findings", description = "What was found, and what people say of it"),
         (name = "listings", description = "Listings that were kept"),
+        (name = "scans", description = "Many listings at once, in the background"),
         (name = "registry", description = "Brands, assets, pictures"),
         (name = "access", description = "Keys, and who did what"),
+        (name = "webhooks", description = "Other programs, told what happens"),
         (name = "operation", description = "Whether the server is well"),
     ),
     paths(
@@ -53,6 +56,11 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         listings::list,
         listings::show,
         listings::remove,
+        scans::list,
+        scans::create,
+        scans::show,
+        scans::result,
+        scans::remove,
         assets::brands,
         assets::list,
         registering::register,
@@ -67,12 +75,19 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         keys::create,
         keys::revoke,
         audit::list,
+        webhooks::list,
+        webhooks::create,
+        webhooks::show,
+        webhooks::change,
+        webhooks::remove,
+        webhooks::rotate,
+        webhooks::deliveries,
         telemetry::show,
         health::alive,
         health::ready,
     ),
     // Those that only parameters name are not found by themselves.
-    components(schemas(ProblemBody, DecisionScope, ExportFormat, FindingOrder, Keep)),
+    components(schemas(ProblemBody, DecisionScope, ExportFormat, FindingOrder, Keep, ResultFormat)),
     modifiers(&Problems, &KeyNeeded)
 )]
 struct Api;
@@ -209,6 +224,9 @@ pub(super) struct PhotoForm {
     /// One file or several.
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 64)]
     photo: Vec<Vec<u8>>,
+    /// Addresses of photos, among the files.
+    #[schema(max_items = 64)]
+    url: Option<Vec<String>>,
     seller_id: Option<String>,
     seller_name: Option<String>,
     seller_country: Option<String>,
@@ -237,6 +255,18 @@ pub(super) struct ListingForm {
     listing: String,
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 64)]
     photo: Vec<Vec<u8>>,
+    /// Addresses of photos, among the files.
+    #[schema(max_items = 64)]
+    url: Option<Vec<String>>,
+}
+
+/// What is to be scanned, as a file whose name tells its form.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a form")]
+pub(super) struct ScanForm {
+    /// `.csv`, `.jsonl`, `.zip`, `.tar` or `.tar.gz`.
+    #[schema(value_type = String, format = Binary)]
+    source: Vec<u8>,
 }
 
 /// An asset with its pictures.

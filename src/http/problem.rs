@@ -30,6 +30,7 @@ pub(super) enum ProblemKind {
     UnknownHost,
     Invalid,
     BadPicture,
+    UrlNotFetched,
     TooManyRequests,
     Internal,
     Busy,
@@ -47,7 +48,7 @@ impl ProblemKind {
             Self::UrlNotSupported => (
                 S::BAD_REQUEST,
                 "url-not-supported",
-                "pictures are not fetched from URLs",
+                "this picture is not fetched from a URL",
             ),
             Self::NoKey => (
                 S::UNAUTHORIZED,
@@ -101,6 +102,11 @@ impl ProblemKind {
                 S::UNPROCESSABLE_ENTITY,
                 "bad-picture",
                 "a picture cannot be used",
+            ),
+            Self::UrlNotFetched => (
+                S::UNPROCESSABLE_ENTITY,
+                "url-not-fetched",
+                "a photo cannot be fetched from its URL",
             ),
             Self::TooManyRequests => (
                 S::TOO_MANY_REQUESTS,

@@ -15,7 +15,7 @@ use super::openapi::{
 };
 use super::problem::{Problem, ProblemKind};
 use super::uploads::{
-    FormFields, JsonPicture, Sent, Upload, decode_all, invalid, parse_json, receive,
+    FormFields, JsonPicture, Offered, Sent, Upload, decode_all, invalid, parse_json, receive,
 };
 use super::workers::Lane;
 use crate::domain::{Asset, AssetDraft, AssetId, AssetKind};
@@ -25,10 +25,12 @@ use crate::store::Registered;
 
 const ASSET_FIELDS: FormFields = FormFields {
     file: "picture",
+    url: None,
     texts: &["asset"],
 };
 const PICTURE_FIELDS: FormFields = FormFields {
     file: "picture",
+    url: None,
     texts: &[],
 };
 
@@ -125,7 +127,7 @@ fn read_asset(sent: Sent) -> Result<(AssetDraft, Vec<Upload>), Problem> {
             let draft = form.texts.remove("asset").ok_or_else(|| {
                 invalid("the form has no field \"asset\" with the asset's description as JSON")
             })?;
-            Ok((read_draft(parse_json(draft.as_bytes())?)?, form.files))
+            Ok((read_draft(parse_json(draft.as_bytes())?)?, form.files()))
         }
         Sent::Json(text) => {
             let mut fields: Map<String, Value> = parse_json(&text)?;
@@ -134,7 +136,7 @@ fn read_asset(sent: Sent) -> Result<(AssetDraft, Vec<Upload>), Problem> {
                     .map_err(|error| invalid(format!("pictures: {error}")))?,
                 None => Vec::new(),
             };
-            Ok((read_draft(fields)?, decode_all(pictures)?))
+            Ok((read_draft(fields)?, files_of(pictures)?))
         }
         Sent::Raw(_) => Err(Problem::new(
             ProblemKind::UnsupportedMediaType,
@@ -163,10 +165,16 @@ pub(super) struct PicturesBody {
 
 fn read_pictures(sent: Sent) -> Result<Vec<Upload>, Problem> {
     match sent {
-        Sent::Form(form) => Ok(form.files),
-        Sent::Json(text) => decode_all(parse_json::<PicturesBody>(&text)?.pictures),
+        Sent::Form(mut form) => Ok(form.files()),
+        Sent::Json(text) => files_of(parse_json::<PicturesBody>(&text)?.pictures),
         Sent::Raw(bytes) => Ok(vec![Upload::unnamed(bytes.into())]),
     }
+}
+
+/// Pictures of assets come along: what is registered is kept for good, and must be what the client saw.
+fn files_of(pictures: Vec<JsonPicture>) -> Result<Vec<Upload>, Problem> {
+    let offered = decode_all(pictures)?;
+    offered.into_iter().map(Offered::here).collect()
 }
 
 /// Registers `pictures` under `draft`, all of them or nothing; tells of other assets with the same

@@ -1,19 +1,22 @@
 //! `POST /v1/screen`: should this listing go live?
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::{Query, Request};
+use axum::extract::{Query, Request, State};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
+use super::HttpState;
 use super::access::Caller;
+use super::fetching;
 use super::openapi::{EXAMPLE_PICTURE, IdempotencyKey, ListingBody, ListingForm};
 use super::paging::malformed;
 use super::problem::{Problem, ProblemKind};
 use super::uploads::{
-    FormFields, JsonPicture, MAX_FIELDS_BYTES, Sent, Upload, decode_all, invalid, parse_json,
+    FormFields, JsonPicture, MAX_FIELDS_BYTES, Offered, Sent, decode_all, invalid, parse_json,
     receive,
 };
 use super::workers::Lane;
@@ -22,6 +25,7 @@ use crate::engine::{ScreenPhoto, ScreenRequest, Screened};
 
 const FIELDS: FormFields = FormFields {
     file: "photo",
+    url: Some("url"),
     texts: &["listing"],
 };
 /// Longest id of a listing, characters.
@@ -56,7 +60,8 @@ pub(super) fn keeping(keep: Option<Keep>, days: Option<u32>) -> Result<Keeping, 
 /// Says whether a listing should go live: `allow`, `review` or `block`, with reasons.
 ///
 /// With `budget_ms` the answer comes in time; what is unchecked then is named, asks for a review, and is
-/// checked in the background. What people rejected on nearly the same photo, and what the seller may
+/// checked in the background. Photos given by their address are fetched where the server's operator lets
+/// them be, within half of the budget; one that cannot be fetched asks for a review. What people rejected on nearly the same photo, and what the seller may
 /// use, does not count; what they confirmed blocks.
 #[utoipa::path(
     post, path = "/v1/screen", tag = "screening", params(KeepingQuery, IdempotencyKey),
@@ -70,6 +75,7 @@ pub(super) fn keeping(keep: Option<Keep>, days: Option<u32>) -> Result<Keeping, 
     responses((status = 200, description = "The decision", body = Screened)),
 )]
 pub(super) async fn screen(
+    State(state): State<Arc<HttpState>>,
     caller: Caller,
     Query(query): Query<KeepingQuery>,
     request: Request,
@@ -78,25 +84,61 @@ pub(super) async fn screen(
     let budget = query.budget_ms.map(Duration::from_millis);
     let sent = receive(request, &FIELDS).await?;
     let engine = caller.engine();
+    let begin = move |listing, photos, budget| {
+        let running = engine.start_screening(ScreenRequest {
+            listing,
+            photos,
+            keeping,
+        })?;
+        Ok::<_, Problem>(running.answer(budget)?)
+    };
+    let started = Instant::now();
+    let begin_at_once = begin.clone();
     // The photos are worked on elsewhere; this place only waits, but bounds how many do.
     let wait = caller.run(Lane::Pictures, move |_| {
         let (listing, photos) = read_listing(sent)?;
         check(&listing, keeping, photos.len())?;
-        let photos = photos.into_iter().map(|upload| ScreenPhoto {
-            name: upload.name,
-            bytes: Ok(upload.bytes),
-        });
-        let running = engine.start_screening(ScreenRequest {
-            listing,
-            photos: photos.collect(),
-            keeping,
-        })?;
-        Ok(running.answer(budget)?)
+        match all_here(photos) {
+            Ok(photos) => Ok(Read::Screened(Box::new(begin_at_once(
+                listing, photos, budget,
+            )?))),
+            Err(photos) => Ok(Read::ToFetch(Box::new(listing), photos)),
+        }
     });
+    let (listing, photos) = match wait.await? {
+        Read::Screened(screened) => return Ok(Json(*screened)),
+        Read::ToFetch(listing, photos) => (listing, photos),
+    };
+    let total = budget.map_or(state.limits.request_timeout, |budget| budget / 2);
+    let photos = fetching::screen_photos(&state, photos, total).await?;
+    let left = budget.map(|budget| budget.saturating_sub(started.elapsed()));
+    let wait = caller.run(Lane::Pictures, move |_| begin(*listing, photos, left));
     wait.await.map(Json)
 }
 
-fn read_listing(sent: Sent) -> Result<(Listing, Vec<Upload>), Problem> {
+/// A request that was read, as far as that goes without the network.
+enum Read {
+    Screened(Box<Screened>),
+    ToFetch(Box<Listing>, Vec<Offered>),
+}
+
+/// The photos, if all of them came along; otherwise as they were.
+fn all_here(photos: Vec<Offered>) -> Result<Vec<ScreenPhoto>, Vec<Offered>> {
+    if photos
+        .iter()
+        .any(|p| matches!(p, Offered::Elsewhere { .. }))
+    {
+        return Err(photos);
+    }
+    let files = photos.into_iter().filter_map(|photo| photo.here().ok());
+    let photos = files.map(|upload| ScreenPhoto {
+        name: upload.name,
+        bytes: Ok(upload.bytes),
+    });
+    Ok(photos.collect())
+}
+
+fn read_listing(sent: Sent) -> Result<(Listing, Vec<Offered>), Problem> {
     let (mut fields, photos) = match sent {
         Sent::Form(mut form) => {
             let text = form.texts.remove("listing").ok_or_else(|| {
@@ -104,7 +146,7 @@ fn read_listing(sent: Sent) -> Result<(Listing, Vec<Upload>), Problem> {
             })?;
             let mut fields: Map<String, Value> = parse_json(text.as_bytes())?;
             fields.remove("photos");
-            (fields, form.files)
+            (fields, form.pictures)
         }
         Sent::Json(text) => {
             let mut fields: Map<String, Value> = parse_json(&text)?;
@@ -133,7 +175,7 @@ fn read_listing(sent: Sent) -> Result<(Listing, Vec<Upload>), Problem> {
     };
     let listing = Listing {
         listing_id,
-        photos: photos.iter().map(|photo| photo.name.clone()).collect(),
+        photos: photos.iter().map(|photo| photo.name().to_owned()).collect(),
         seller,
         other: fields,
     };

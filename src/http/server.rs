@@ -20,7 +20,9 @@ use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, info, warn};
 
+use super::scans::Scanning;
 use super::tending::Tending;
+use super::webhooks::Telling;
 use super::{HttpState, ServeLimits, router};
 
 /// Why a server could not run.
@@ -69,6 +71,8 @@ pub async fn serve(
     let limits = state.limits.clone();
     let drain_timeout = limits.drain_timeout;
     let _tending = Tending::start(Arc::clone(&state.tenants));
+    let _telling = Telling::start(Arc::clone(&state.tenants), Arc::clone(&state.teller));
+    let _scanning = Scanning::start(Arc::clone(&state.tenants), state.photo_fetcher());
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let door = Door {
         builder: builder(&limits),

@@ -54,11 +54,17 @@ impl From<StoreError> for Problem {
             | StoreError::NoSuchPicture { .. }
             | StoreError::NoSuchFinding { .. }
             | StoreError::NoSuchKey { .. }
+            | StoreError::NoSuchScan { .. }
+            | StoreError::NoSuchWebhook { .. }
             | StoreError::NoSuchListing { .. } => {
                 Self::new(ProblemKind::NotFound, error.to_string())
             }
-            StoreError::NothingToUndo { .. } => Self::new(ProblemKind::Conflict, error.to_string()),
-            StoreError::BadKey { .. } => Self::new(ProblemKind::Invalid, error.to_string()),
+            StoreError::NothingToUndo { .. } | StoreError::TooManyScans { .. } => {
+                Self::new(ProblemKind::Conflict, error.to_string())
+            }
+            StoreError::BadKey { .. } | StoreError::BadWebhook { .. } => {
+                Self::new(ProblemKind::Invalid, error.to_string())
+            }
             StoreError::Draft(refusal) => Self::new(ProblemKind::Invalid, refusal.to_string()),
             StoreError::Locked { .. } => Self::hidden(ProblemKind::Busy, &error),
             StoreError::DiskFull { .. } => Self::hidden(ProblemKind::DiskFull, &error),

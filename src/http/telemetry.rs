@@ -18,6 +18,7 @@ use crate::engine::STAGE_SECONDS;
 const REQUESTS: &str = "touchstone_requests_total";
 const REQUEST_SECONDS: &str = "touchstone_request_seconds";
 const IN_PROGRESS: &str = "touchstone_requests_in_progress";
+const WEBHOOKS: &str = "touchstone_webhook_tries_total";
 const WAITING: &str = "touchstone_jobs_waiting";
 
 /// Upper ends of the histograms' buckets: a record is read in under a millisecond, a photo takes about
@@ -53,6 +54,7 @@ fn describe() {
     );
     metrics::describe_gauge!(IN_PROGRESS, "Requests in progress that have a place");
     metrics::describe_gauge!(WAITING, "Jobs that wait for room, by kind of work");
+    metrics::describe_counter!(WEBHOOKS, "Tries to tell webhooks something, by outcome");
     metrics::describe_histogram!(STAGE_SECONDS, "Seconds that a photo takes in a stage");
 }
 
@@ -74,6 +76,12 @@ pub(super) fn note_request(route: &str, method: &str, status: u16, took: Duratio
     counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
         .increment(1);
     histogram!(REQUEST_SECONDS, "route" => route).record(took.as_secs_f64());
+}
+
+/// Counts a try to tell a webhook something.
+pub(super) fn note_webhook(is_taken: bool) {
+    let outcome = if is_taken { "taken" } else { "failed" };
+    counter!(WEBHOOKS, "outcome" => outcome).increment(1);
 }
 
 /// A job that waits for room, until this is dropped.

@@ -37,6 +37,41 @@ impl Upload {
     }
 }
 
+/// A picture as a request names it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// Its file came along.
+    Here(Upload),
+    /// It is somewhere else.
+    Elsewhere {
+        /// For people.
+        name: String,
+        /// Where.
+        url: String,
+    },
+}
+
+impl Offered {
+    /// The picture's file, where only files are taken.
+    pub fn here(self) -> Result<Upload, Problem> {
+        match self {
+            Self::Here(upload) => Ok(upload),
+            Self::Elsewhere { .. } => Err(Problem::new(
+                ProblemKind::UrlNotSupported,
+                "pictures of assets are not fetched: send the bytes, as base64 or in a form",
+            )),
+        }
+    }
+
+    /// For people.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Here(upload) => &upload.name,
+            Self::Elsewhere { name, .. } => name,
+        }
+    }
+}
+
 /// A body, received whole but for JSON not yet looked into: that is work for the workers.
 #[derive(Debug)]
 pub(super) enum Sent {
@@ -48,14 +83,24 @@ pub(super) enum Sent {
 /// The fields of a multipart form.
 #[derive(Debug)]
 pub(super) struct Form {
-    pub files: Vec<Upload>,
+    pub pictures: Vec<Offered>,
     pub texts: BTreeMap<String, String>,
+}
+
+impl Form {
+    /// Takes the files, of a form that takes nothing else.
+    pub fn files(&mut self) -> Vec<Upload> {
+        let files = self.pictures.drain(..).map(Offered::here);
+        files.filter_map(Result::ok).collect()
+    }
 }
 
 /// The fields that a form may have.
 pub(super) struct FormFields {
     /// Name of the fields with pictures.
     pub file: &'static str,
+    /// Name of the fields with addresses of pictures, where those are taken.
+    pub url: Option<&'static str>,
     /// Names of the fields with text.
     pub texts: &'static [&'static str],
 }
@@ -73,6 +118,24 @@ pub(super) async fn receive(request: Request, fields: &FormFields) -> Result<Sen
             "multipart/form-data, application/json, application/octet-stream or image/*",
         )),
     }
+}
+
+/// Receives a form, or a body of one of `types` as it is; gives its type, too.
+pub(super) async fn receive_file_or(
+    request: Request,
+    fields: &FormFields,
+    types: &[&str],
+) -> Result<(Sent, String), Problem> {
+    let kind = media_type(request.headers())?;
+    let sent = if kind == "multipart/form-data" {
+        Sent::Form(receive_form(request, fields).await?)
+    } else if types.contains(&kind.as_str()) {
+        Sent::Raw(receive_bytes(request).await?)
+    } else {
+        let supported = format!("multipart/form-data, {}", types.join(", "));
+        return Err(unsupported(&kind, &supported));
+    };
+    Ok((sent, kind))
 }
 
 /// Receives a JSON body, and nothing else.
@@ -122,15 +185,21 @@ async fn receive_form(request: Request, fields: &FormFields) -> Result<Form, Pro
         .await
         .map_err(|rejection| Problem::of_status(rejection.status(), &rejection.body_text()))?;
     let mut form = Form {
-        files: Vec::new(),
+        pictures: Vec::new(),
         texts: BTreeMap::new(),
     };
     while let Some(field) = multipart.next_field().await.map_err(bad_form)? {
         let name = field.name().unwrap_or_default().to_owned();
         if name == fields.file {
-            let place = form.files.len();
+            let place = form.pictures.len();
             check_count(place + 1)?;
-            form.files.push(receive_file(field, place).await?);
+            let file = receive_file(field, place).await?;
+            form.pictures.push(Offered::Here(file));
+        } else if fields.url == Some(name.as_str()) {
+            check_count(form.pictures.len() + 1)?;
+            let url = field.text().await.map_err(bad_form)?;
+            let name = url.clone();
+            form.pictures.push(Offered::Elsewhere { name, url });
         } else if fields.texts.contains(&name.as_str()) {
             let text = field.text().await.map_err(bad_form)?;
             if form.texts.insert(name.clone(), text).is_some() {
@@ -154,6 +223,7 @@ async fn receive_file(field: Field<'_>, place: usize) -> Result<Upload, Problem>
 
 fn unknown_field(name: &str, fields: &FormFields) -> Problem {
     let mut known = vec![fields.file];
+    known.extend(fields.url);
     known.extend(fields.texts);
     invalid(format!("unknown field {name:?}: use {}", known.join(", ")))
 }
@@ -192,18 +262,19 @@ impl JsonPicture {
         }
     }
 
-    /// The file of the picture that stands at `place` in the request.
-    pub fn decoded(self, place: usize) -> Result<Upload, Problem> {
-        let name = name_or_place(self.name, place);
+    /// The picture that stands at `place` in the request. One without a name is called by its place, or
+    /// by its address.
+    pub fn decoded(self, place: usize) -> Result<Offered, Problem> {
+        let name = match &self.url {
+            Some(url) if self.name.is_none() => url.clone(),
+            _ => name_or_place(self.name, place),
+        };
         match (self.base64, self.url) {
             (Some(text), None) => match decode_base64(&text) {
-                Ok(bytes) => Ok(Upload { name, bytes }),
+                Ok(bytes) => Ok(Offered::Here(Upload { name, bytes })),
                 Err(cause) => Err(invalid(format!("{name} is not base64: {cause}"))),
             },
-            (None, Some(_)) => Err(Problem::new(
-                ProblemKind::UrlNotSupported,
-                "this server does not fetch pictures: send the bytes, as base64 or in a form",
-            )),
+            (None, Some(url)) => Ok(Offered::Elsewhere { name, url }),
             _ => Err(invalid(format!(
                 "{name} needs either \"base64\" or \"url\""
             ))),
@@ -211,8 +282,8 @@ impl JsonPicture {
     }
 }
 
-/// The files of pictures in a JSON body.
-pub(super) fn decode_all(pictures: Vec<JsonPicture>) -> Result<Vec<Upload>, Problem> {
+/// The pictures in a JSON body.
+pub(super) fn decode_all(pictures: Vec<JsonPicture>) -> Result<Vec<Offered>, Problem> {
     check_count(pictures.len())?;
     let numbered = pictures.into_iter().enumerate();
     numbered.map(|(i, picture)| picture.decoded(i)).collect()
@@ -300,6 +371,7 @@ mod tests {
         let kind = |base64: Option<&str>, url: Option<&str>| {
             JsonPicture::new(base64.map(str::to_owned), url.map(str::to_owned))
                 .decoded(0)
+                .and_then(Offered::here)
                 .map_err(|problem| problem.kind)
         };
         assert!(kind(Some(""), None).is_ok());
@@ -307,6 +379,8 @@ mod tests {
             kind(None, Some("http://a/b")),
             Err(ProblemKind::UrlNotSupported)
         );
+        let elsewhere = JsonPicture::new(None, Some("http://a/b".to_owned())).decoded(3);
+        assert_eq!(elsewhere.expect("a URL").name(), "http://a/b");
         assert_eq!(kind(None, None), Err(ProblemKind::Invalid));
         assert_eq!(kind(Some(""), Some("")), Err(ProblemKind::Invalid));
     }

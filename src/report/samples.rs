@@ -152,6 +152,7 @@ pub(super) fn identity() -> ScanIdentity {
         stages: "all".into(),
         source: "l.jsonl".into(),
         shard: None,
+        fetches_urls: false,
         source_state: None,
     }
 }

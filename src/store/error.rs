@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
-use crate::domain::{AssetId, DomainError, FindingId, KeyId, ModelId, PictureId};
+use crate::domain::{
+    AssetId, DomainError, FindingId, KeyId, ModelId, PictureId, ScanId, WebhookId,
+};
 
 /// Why the registry could not do what was asked. Nothing was changed when a call returns one.
 #[derive(Debug, Error)]
@@ -162,8 +164,32 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no such scan.
+    #[error("no scan has id {}", id.0)]
+    NoSuchScan {
+        /// The id asked for.
+        id: ScanId,
+    },
+    /// Too many scans wait for their turn.
+    #[error("{n_waiting} scans wait already: ask again when some of them are done")]
+    TooManyScans {
+        /// Scans that wait.
+        n_waiting: u32,
+    },
+    /// There is no such webhook.
+    #[error("no webhook has id {id}")]
+    NoSuchWebhook {
+        /// The id asked for.
+        id: WebhookId,
+    },
+    /// A webhook cannot be as it was asked for.
+    #[error("{reason}")]
+    BadWebhook {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The system gives no random numbers.
-    #[error("the system gives no random numbers: no key can be made")]
+    #[error("the system gives no random numbers: no secret can be made")]
     NoRandomness(#[source] Box<dyn Error + Send + Sync>),
     /// No decision holds that could be taken back.
     #[error("nobody has decided on finding {}", id.0)]

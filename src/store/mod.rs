@@ -17,7 +17,10 @@ mod models;
 mod read;
 mod records;
 mod rows;
+mod scans;
 mod schema;
+mod secrets;
+mod webhooks;
 mod write;
 
 #[cfg(test)]
@@ -38,6 +41,11 @@ pub use error::StoreError;
 pub use records::{
     AssetFilter, AssetRecord, Descriptor, Features, IndexedPicture, NewPicture, Picture,
     Registered, Registration, RegistryChange, RegistryDelta,
+};
+pub use scans::{NewScan, ScanRecord};
+pub use webhooks::{
+    ClaimedDelivery, DeliveryPage, DeliveryRecord, IssuedSecret, NewWebhook, Outcome, Settled,
+    TryRecord, WebhookChange, WebhookRecord,
 };
 
 /// Name of the database file within the data folder.

@@ -17,7 +17,7 @@ pub(super) struct Schema {
 /// The registry with its cases ("TSTN").
 pub(super) const REGISTRY: Schema = Schema {
     application_id: 0x5453_544e,
-    migrations: &[VERSION_1, CASES, AUDIT],
+    migrations: &[VERSION_1, CASES, AUDIT, WEBHOOKS, SCANS],
 };
 
 /// Keys and sessions ("TSTK").
@@ -273,6 +273,74 @@ CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
 BEGIN SELECT raise(ABORT, 'the audit log is only added to'); END;
 CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
 BEGIN SELECT raise(ABORT, 'the audit log is only added to'); END;
+";
+
+// The secrets of webhooks are kept as they are: messages are signed with them. Times that are compared to
+// the millisecond are numbers.
+const WEBHOOKS: &str = "
+CREATE TABLE webhooks (
+    id TEXT PRIMARY KEY,
+    url TEXT NOT NULL,
+    description TEXT NOT NULL,
+    events TEXT NOT NULL,
+    brands TEXT NOT NULL,
+    secret BLOB NOT NULL CHECK (length(secret) = 32),
+    previous_secret BLOB,
+    previous_until TEXT,
+    enabled INTEGER NOT NULL,
+    disabled_reason TEXT,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
+) WITHOUT ROWID;
+
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    message_id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE INDEX events_by_age ON events (created_at);
+
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    event_id INTEGER NOT NULL REFERENCES events (id) ON DELETE CASCADE,
+    state TEXT NOT NULL,
+    n_tries INTEGER NOT NULL,
+    due_ms INTEGER NOT NULL
+);
+CREATE INDEX deliveries_due ON deliveries (webhook_id, due_ms) WHERE state = 'pending';
+CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, id);
+CREATE INDEX deliveries_by_event ON deliveries (event_id);
+
+CREATE TABLE delivery_tries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    delivery_id INTEGER NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    status INTEGER,
+    error TEXT,
+    elapsed_ms REAL NOT NULL
+);
+CREATE INDEX delivery_tries_by_delivery ON delivery_tries (delivery_id, id);
+";
+
+const SCANS: &str = "
+CREATE TABLE scans (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    folder TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    asked_by TEXT NOT NULL,
+    n_photos INTEGER NOT NULL,
+    n_done INTEGER NOT NULL DEFAULT 0,
+    summary TEXT,
+    error TEXT,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    started_at TEXT,
+    ended_at TEXT
+);
+CREATE INDEX scans_waiting ON scans (id) WHERE state = 'waiting';
 ";
 
 // Of keys, sessions and links only digests: who reads the file cannot use them.

@@ -2,6 +2,7 @@
 
 mod cli;
 mod evidence;
+mod fetch;
 mod http;
 mod kill;
 mod layers;

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use super::Writers;
 use crate::report::{CsvReport, JsonlReport, Output, ReportFormat};
+use crate::scanning::Document;
 
 /// One place for results.
 #[derive(Debug, Clone)]
@@ -96,11 +97,11 @@ impl Destinations {
     }
 
     /// What is made of the rows when all are there.
-    pub(super) fn documents(&self) -> Vec<Destination> {
+    pub(super) fn documents(&self) -> Vec<Document> {
         let is_rows = |i: usize| self.main == Some(i) && self.main_is_rows();
         let made = self.all.iter().enumerate();
         made.filter(|(i, d)| !d.is_live() && !is_rows(*i))
-            .map(|(_, d)| d.clone())
+            .map(|(_, d)| d.document())
             .collect()
     }
 }
@@ -118,6 +119,14 @@ impl Destination {
             format,
             is_stream: Output::is_stream(path),
         })
+    }
+
+    /// What is to be made there.
+    pub(super) fn document(&self) -> Document {
+        Document {
+            path: self.path.clone(),
+            format: self.format,
+        }
     }
 
     /// Whether a reader gets it row by row.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 
 use super::destinations::Destination;
-use super::documents::Documents;
 use super::{display, outcome_of, print_summary};
 use crate::cli::Outcome;
 use crate::cli::args::MergeCommand;
@@ -16,6 +15,7 @@ use crate::domain::{ScannedPhoto, Shard};
 use crate::engine::Engine;
 use crate::engine::manifest::PhotoFinder;
 use crate::report::{Output, ReportFormat, ScanIdentity, SummaryFile, read_rows};
+use crate::scanning::Documents;
 
 pub(super) fn run(settings: Settings, command: MergeCommand) -> anyhow::Result<Outcome> {
     let destination = Destination::new(&command.out, command.format)?;
@@ -24,9 +24,14 @@ pub(super) fn run(settings: Settings, command: MergeCommand) -> anyhow::Result<O
     let repeated = parts.check_rows()?;
     // Pages have pictures, which come from the registry and the source.
     let engine = is_page.then(|| Engine::open(settings.engine)).transpose()?;
-    let finder = PhotoFinder::new(Path::new(&parts.identity.source));
+    let finder = PhotoFinder::new(Path::new(&parts.identity.source), None);
     let source = parts.identity.source.clone();
-    let mut documents = Documents::open(engine.as_ref(), finder, &source, vec![destination])?;
+    let mut documents = Documents::open(
+        engine.as_ref(),
+        finder,
+        &source,
+        vec![destination.document()],
+    )?;
     let mut given = HashSet::new();
     let mut n_left_out = 0;
     for part in parts.by_shard.values() {

@@ -1,45 +1,48 @@
 //! `touchstone scan`
 
 mod destinations;
-mod documents;
 mod earlier;
 mod merge;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
+use serde_json::json;
 
 use self::destinations::Destinations;
-use self::documents::{Documents, summarised};
 use self::earlier::EarlierScan;
-use super::args::{ScanAction, ScanArguments, ScanCommand};
-use super::{Outcome, progress};
+use super::args::{FetchArguments, ScanAction, ScanArguments, ScanCommand};
+use super::{Outcome, fetching, progress};
 use crate::config::Settings;
-use crate::domain::ScannedPhoto;
+use crate::domain::{EventKind, ScannedPhoto};
 use crate::engine::manifest::{PhotoFinder, is_archive_path, read_listings};
 use crate::engine::{EarlierAnswers, Engine, ScanOptions, ScanUnit, scan_units};
+use crate::fetch::BlockingFetcher;
 use crate::report::{
-    Reuse, ScanIdentity, ScanWriter, SourceState, Spool, Summary, SummaryFile, TextStyle,
-    write_summary,
+    Reuse, ScanIdentity, ScanWriter, Spool, Summary, SummaryFile, TextStyle, write_summary,
 };
+use crate::scanning::{Documents, MAX_GROUPS, identity, is_next, summarised};
 
 /// Failures that are told one by one.
 const MAX_TOLD: u64 = 100;
-/// Groups of photos that come again, in the summary.
-const MAX_GROUPS: usize = 20;
 
 pub(super) fn run(settings: Settings, command: ScanCommand) -> anyhow::Result<Outcome> {
     match (command.action, command.arguments) {
         (Some(ScanAction::Merge(merge)), _) => merge::run(settings, merge),
-        (None, Some(arguments)) => scan(settings, arguments),
+        (None, Some(arguments)) => scan(settings, arguments, &command.fetching),
         (None, None) => bail!("say what to scan"),
     }
 }
 
-fn scan(settings: Settings, arguments: ScanArguments) -> anyhow::Result<Outcome> {
+fn scan(
+    settings: Settings,
+    arguments: ScanArguments,
+    fetching: &FetchArguments,
+) -> anyhow::Result<Outcome> {
     let destinations = Destinations::new(&arguments.out, &arguments.format)?;
     if arguments.resume && destinations.main().is_none() {
         bail!("--resume goes on with a file: standard output cannot be continued");
@@ -48,7 +51,8 @@ fn scan(settings: Settings, arguments: ScanArguments) -> anyhow::Result<Outcome>
     if engine.with_registry(|registry| registry.n_references())? == 0 {
         bail!("nothing is registered yet: start with `touchstone register`");
     }
-    let identity = identity(&engine, &arguments)?;
+    let (source, shard) = (&arguments.source, arguments.shard);
+    let identity = identity(&engine, source, shard, fetching.fetch_urls)?;
     let may_be_done = arguments.resume || arguments.shard.is_some();
     if may_be_done && let Some(outcome) = already_done(&destinations, &identity)? {
         return Ok(outcome);
@@ -59,24 +63,19 @@ fn scan(settings: Settings, arguments: ScanArguments) -> anyhow::Result<Outcome>
         arguments: &arguments,
         destinations,
         identity,
+        fetcher: fetcher(fetching)?,
     };
     under_way.run()
 }
 
-fn identity(engine: &Engine, arguments: &ScanArguments) -> anyhow::Result<ScanIdentity> {
-    let settings = engine.settings();
-    let fingerprint = engine.fingerprint()?;
-    Ok(ScanIdentity {
-        touchstone: fingerprint.touchstone,
-        stamp: engine.scan_stamp()?,
-        files: fingerprint.files,
-        review_at: settings.policy.review_at(),
-        flag_at: settings.policy.flag_at(),
-        stages: format!("{:?}", settings.stages),
-        source: arguments.source.display().to_string(),
-        shard: arguments.shard,
-        source_state: SourceState::of(&arguments.source),
-    })
+/// What fetches photos, if any may be fetched.
+fn fetcher(arguments: &FetchArguments) -> anyhow::Result<Option<Arc<BlockingFetcher>>> {
+    if !arguments.fetch_urls {
+        return Ok(None);
+    }
+    let fetcher = fetching::fetcher(arguments, usize::MAX)?;
+    let fetcher = BlockingFetcher::new(fetcher).context("starting the thread that fetches")?;
+    Ok(Some(Arc::new(fetcher)))
 }
 
 /// How a scan ended that needs not be done again; `None` when it must be.
@@ -109,6 +108,7 @@ struct Scan<'a> {
     arguments: &'a ScanArguments,
     destinations: Destinations,
     identity: ScanIdentity,
+    fetcher: Option<Arc<BlockingFetcher>>,
 }
 
 impl Scan<'_> {
@@ -203,15 +203,22 @@ impl Scan<'_> {
                 .as_ref()
                 .map(|earlier| earlier as &dyn EarlierAnswers),
             keep_days: self.arguments.keep_days,
+            fetcher: self.fetcher.clone(),
         };
         self.engine.scan(units, &options, take)
     }
 
     fn documents(&self) -> anyhow::Result<Documents<'_>> {
         let source = &self.arguments.source;
-        let finder = PhotoFinder::new(source);
+        let finder = PhotoFinder::new(source, self.fetcher.clone());
         let to_write = self.destinations.documents();
-        Documents::open(Some(self.engine), finder, &self.identity.source, to_write)
+        let source = &self.identity.source;
+        Ok(Documents::open(
+            Some(self.engine),
+            finder,
+            source,
+            to_write,
+        )?)
     }
 
     /// Gives results their names, then says so.
@@ -223,6 +230,8 @@ impl Scan<'_> {
             {
                 spool.publish(&main.path)?;
             }
+            // Before the file that says that all is done: after a kill in between it is told twice, not never.
+            self.announce(&summary)?;
             SummaryFile::new(self.identity, &summary, &[]).write(&main.path)?;
             match spool {
                 Some(spool) => spool.close(),
@@ -231,6 +240,19 @@ impl Scan<'_> {
         }
         print_summary(&summary)?;
         Ok(outcome_of(summary.n_failed))
+    }
+
+    /// Tells the webhooks of the home; the server on it does the telling.
+    fn announce(&self, summary: &Summary) -> anyhow::Result<()> {
+        let data = json!({
+            "source": self.identity.source, "shard": self.identity.shard,
+            "n_photos": summary.n_photos, "n_flagged": summary.n_flagged,
+            "n_review": summary.n_review, "n_clear": summary.n_clear,
+            "n_failed": summary.n_failed, "n_findings": summary.n_findings,
+        });
+        let store = self.engine.store();
+        store.announce(EventKind::ScanFinished, &data)?;
+        Ok(())
     }
 
     /// A bar with the time left where a pass over the source is worth it: not for what can be read but
@@ -248,22 +270,6 @@ impl Scan<'_> {
         bar.set_position(n_done);
         bar.reset_eta();
         Ok(bar)
-    }
-}
-
-/// Whether the source's next photo is that of `row`; what it is otherwise, in words.
-fn is_next(units: &mut impl Iterator<Item = ScanUnit>, row: &ScannedPhoto) -> Result<(), String> {
-    match units.next() {
-        Some(unit)
-            if unit.photo == row.photo && unit.listing.listing_id == row.listing.listing_id =>
-        {
-            Ok(())
-        }
-        Some(unit) => Err(format!(
-            "photo {:?} of listing {:?}",
-            unit.photo, unit.listing.listing_id
-        )),
-        None => Err("nothing more".to_owned()),
     }
 }
 

@@ -7,33 +7,39 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::archives::{ArchiveKind, kind_of};
-use super::rows::{resolve, scheme_of};
+use super::rows::{is_web, resolve, scheme_of};
 use super::{is_picture_path, rows};
+use crate::fetch::BlockingFetcher;
 use crate::imaging::DecodeLimits;
 
 /// Where each member of an archive begins, and its length.
 type Places = HashMap<String, (u64, u64)>;
 
 /// Finds photos of one source again, for pictures in a report.
-#[derive(Debug)]
 pub struct PhotoFinder {
     source: PathBuf,
+    fetcher: Option<Arc<BlockingFetcher>>,
     // Read when first asked for; an archive without is not asked again.
     tars: Mutex<HashMap<PathBuf, Option<Arc<Places>>>>,
 }
 
 impl PhotoFinder {
     /// For the photos of `source`, as [`read_listings`](super::read_listings) names them.
-    pub fn new(source: &Path) -> Self {
+    /// Those given by web addresses are found by `fetcher`.
+    pub fn new(source: &Path, fetcher: Option<Arc<BlockingFetcher>>) -> Self {
         Self {
             source: source.to_owned(),
+            fetcher,
             tars: Mutex::default(),
         }
     }
 
-    /// The bytes of `photo`; `None` when it is gone, too large, or in an archive that can only be read
-    /// from front to back (`.tar.gz`).
+    /// The bytes of `photo`; `None` when it is gone, too large, in an archive that can only be read from
+    /// front to back (`.tar.gz`), or at an address that nobody may fetch.
     pub fn bytes(&self, photo: &str) -> Option<Vec<u8>> {
+        if scheme_of(photo).is_some_and(is_web) {
+            return self.fetcher.as_ref()?.get(photo).ok();
+        }
         if let Some((archive, member)) = in_archive(photo) {
             return match kind_of(archive)? {
                 ArchiveKind::Tar => self.tar_member(archive, member),
@@ -134,7 +140,7 @@ mod tests {
                 .expect("a file");
         }
         builder.finish().expect("a file");
-        let tar = PhotoFinder::new(&at("x.tar"));
+        let tar = PhotoFinder::new(&at("x.tar"), None);
         let photo = format!("{}/d/2.jpg", at("x.tar").display());
         assert_eq!(tar.bytes(&photo).as_deref(), Some(b"second" as &[u8]));
         assert_eq!(
@@ -142,7 +148,7 @@ mod tests {
             None
         );
         for source in [folder.path().to_owned(), at("l.jsonl")] {
-            let finder = PhotoFinder::new(&source);
+            let finder = PhotoFinder::new(&source, None);
             assert_eq!(finder.bytes("a.jpg").as_deref(), Some(b"file" as &[u8]));
             assert_eq!(finder.bytes("absent.jpg"), None);
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::rows::{read_standard_input, resolve, scheme_of};
+use super::rows::{is_web, read_standard_input, resolve, scheme_of};
 use super::{
     ManifestError, PhotoPlace, TableRow, archives, is_picture_path, pictures_under, read_table,
 };
@@ -156,8 +156,9 @@ fn placed_row(
         .iter()
         .map(|text| match scheme_of(text) {
             None | Some("file") => PhotoPlace::File(resolve(manifest, text)),
+            Some(scheme) if is_web(scheme) => PhotoPlace::Address(text.clone()),
             Some(scheme) => PhotoPlace::Nowhere(format!(
-                "{scheme} addresses are not fetched: photos must be local files"
+                "{scheme}: addresses are not fetched, only http: and https: ones"
             )),
         })
         .collect();
@@ -270,11 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_are_not_fetched_are_named() {
-        let listings = read("l.csv", "photos\nhttps://x/a.jpg|file:///p/b.jpg\n");
+    fn addresses_are_told_from_files() {
+        let text = "photos\nhttps://x/a.jpg|file:///p/b.jpg|HTTP://x/c.jpg|ftp://x/d.jpg\n";
+        let listings = read("l.csv", text);
         let (_, places) = listings[0].as_ref().expect("good");
-        assert!(matches!(&places[0], PhotoPlace::Nowhere(reason) if reason.contains("https")));
+        assert_eq!(places[0], PhotoPlace::Address("https://x/a.jpg".into()));
         assert_eq!(places[1], PhotoPlace::File("/p/b.jpg".into()));
+        assert_eq!(places[2], PhotoPlace::Address("HTTP://x/c.jpg".into()));
+        assert!(matches!(&places[3], PhotoPlace::Nowhere(reason) if reason.contains("ftp:")));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub enum PhotoPlace {
     /// A file, read when its turn comes.
     File(PathBuf),
+    /// An `http:` or `https:` address, fetched when its turn comes, by whoever has a fetcher.
+    Address(String),
     /// Bytes that were read already: archives are read from front to back.
     Held(Vec<u8>),
     /// Nowhere; why, in words.
@@ -18,7 +20,7 @@ impl PhotoPlace {
     pub fn held_bytes(&self) -> usize {
         match self {
             Self::Held(bytes) => bytes.len(),
-            Self::File(_) | Self::Nowhere(_) => 0,
+            Self::File(_) | Self::Address(_) | Self::Nowhere(_) => 0,
         }
     }
 }

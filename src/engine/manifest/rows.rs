@@ -249,6 +249,11 @@ pub(super) fn scheme_of(text: &str) -> Option<&str> {
     rest.starts_with("//").then_some(scheme)
 }
 
+/// Whether a scheme is that of web addresses.
+pub(super) fn is_web(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
 #[cfg(unix)]
 fn decoded(path: &str) -> PathBuf {
     use std::os::unix::ffi::OsStringExt;

@@ -45,6 +45,16 @@ impl HeldBytes {
     }
 }
 
+impl Permit {
+    /// Gives back what turned out not to be needed.
+    pub(super) fn shrink(&mut self, n_bytes: usize) {
+        let less = self.n_bytes.saturating_sub(n_bytes);
+        self.n_bytes -= less;
+        *self.shared.lock() -= less;
+        self.shared.is_less.notify_all();
+    }
+}
+
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, usize> {
         self.n_bytes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -75,8 +85,12 @@ mod tests {
         });
         assert!(receiver.recv_timeout(Duration::from_millis(50)).is_err());
         drop((first, nothing));
-        let large = receiver.recv().expect("let in alone");
+        let mut large = receiver.recv().expect("let in alone");
         waiting.join().expect("no panic");
+        large.shrink(60);
+        assert_eq!(*held.shared.lock(), 50);
+        large.shrink(3);
+        assert_eq!(*held.shared.lock(), 3);
         drop(large);
         assert_eq!(*held.shared.lock(), 0);
     }

@@ -19,6 +19,7 @@ use self::photo::Looker;
 use super::manifest::{Listings, PhotoPlace};
 use super::{Engine, EngineError};
 use crate::domain::{Listing, ScanStamp, ScannedPhoto, Shard};
+use crate::fetch::{BlockingFetcher, Coming};
 
 pub use earlier::{EarlierAnswer, EarlierAnswers};
 
@@ -42,6 +43,8 @@ pub struct ScanOptions<'a> {
     /// Days for which descriptions of photos are kept, about 90 kB each, so that a later scan can tell
     /// which of these answers still hold when more is registered; `None`: none are.
     pub keep_days: Option<u32>,
+    /// Fetches photos given by web addresses; `None`: they cannot be read.
+    pub fetcher: Option<Arc<BlockingFetcher>>,
 }
 
 impl Default for ScanOptions<'_> {
@@ -50,6 +53,7 @@ impl Default for ScanOptions<'_> {
             cache_bytes: CACHE_BYTES,
             earlier: None,
             keep_days: None,
+            fetcher: None,
         }
     }
 }
@@ -99,8 +103,10 @@ pub fn scan_units(
 /// A photo to look at, and where the answer goes.
 struct Job {
     unit: ScanUnit,
+    /// Its bytes, when they come from elsewhere.
+    coming: Option<Coming>,
     answer: SyncSender<ScannedPhoto>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl Engine {
@@ -135,7 +141,8 @@ impl Engine {
         let (to_taker, answers) = sync_channel(window);
         // Not joined: whoever writes to standard input may never write again, and an error of `take` must
         // end the scan all the same.
-        thread::spawn(move || read(units, &to_lookers, &to_taker));
+        let fetcher = options.fetcher.clone();
+        thread::spawn(move || read(units, fetcher.as_deref(), &to_lookers, &to_taker));
         let (jobs, is_over) = (Mutex::new(jobs), AtomicBool::new(false));
         thread::scope(|scope| {
             for _ in 0..self.settings.n_threads {
@@ -152,17 +159,29 @@ impl Engine {
 
 fn read(
     units: impl Iterator<Item = ScanUnit>,
+    fetcher: Option<&BlockingFetcher>,
     to_lookers: &SyncSender<Job>,
     to_taker: &SyncSender<Receiver<ScannedPhoto>>,
 ) {
     let held = HeldBytes::new(MAX_HELD_BYTES);
     for unit in units {
-        let _permit = held.wait_for(unit.place.held_bytes());
+        let address = match (&unit.place, fetcher) {
+            (PhotoPlace::Address(address), Some(fetcher)) => Some((address, fetcher)),
+            _ => None,
+        };
+        // How many bytes will come is not known before they are there; in the order of the source, lest
+        // those that come too early take the room of the one that is waited for.
+        let permit = held.wait_for(match address {
+            Some((_, fetcher)) => fetcher.max_bytes(),
+            None => unit.place.held_bytes(),
+        });
+        let coming = address.map(|(address, fetcher)| fetcher.start(address));
         let (answer, answered) = sync_channel(1);
         let job = Job {
             unit,
+            coming,
             answer,
-            _permit,
+            permit,
         };
         // Both ends are gone when the scan has ended before its time.
         if to_taker.send(answered).is_err() || to_lookers.send(job).is_err() {
@@ -181,20 +200,34 @@ fn look(looker: &Looker<'_>, jobs: &Mutex<Receiver<Job>>, is_over: &AtomicBool) 
             break;
         }
         let Job {
-            unit,
+            mut unit,
+            coming,
             answer,
-            _permit,
+            mut permit,
         } = match job {
             Ok(job) => job,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => break,
         };
+        if let Some(coming) = coming {
+            unit.place = arrived(&coming);
+            permit.shrink(unit.place.held_bytes());
+        }
         let name = (Arc::clone(&unit.listing), unit.photo.clone());
         // A photo that trips over a fault of the program costs its own place, never the scan.
         let looked = catch_unwind(AssertUnwindSafe(|| looker.look_at(unit)));
         let scanned = looked.unwrap_or_else(|panic| looker.failed(name, &panic_words(&*panic)));
         // Nobody waits for it when the scan has ended before its time.
         let _ = answer.send(scanned);
+    }
+}
+
+/// Waits for bytes that are on their way.
+fn arrived(coming: &Coming) -> PhotoPlace {
+    match coming.recv() {
+        Ok(Ok(bytes)) => PhotoPlace::Held(bytes),
+        Ok(Err(error)) => PhotoPlace::Nowhere(error.to_string()),
+        Err(_) => PhotoPlace::Nowhere("an internal error: the fetcher is gone".to_owned()),
     }
 }
 

@@ -52,6 +52,9 @@ fn finding_bytes(finding: &Finding) -> usize {
 /// brings what was found to listings that were screened, has nothing to do with them.
 const NEVER_LOOK_BACK: u64 = i64::MAX as u64;
 
+/// What is said of an address when nobody fetches it.
+const NOT_FETCHED: &str = "http: and https: addresses are fetched only with --fetch-urls";
+
 /// Looks at photos; shared by all threads of a scan.
 pub(super) struct Looker<'a> {
     engine: &'a Engine,
@@ -86,6 +89,7 @@ impl<'a> Looker<'a> {
         let bytes = match unit.place {
             PhotoPlace::File(path) => self.engine.read_file(&path),
             PhotoPlace::Held(bytes) => Ok(bytes),
+            PhotoPlace::Address(_) => Err(NOT_FETCHED.to_owned()),
             PhotoPlace::Nowhere(reason) => Err(reason),
         };
         let sha256 = bytes.as_ref().ok().map(|bytes| FileDigest::of(bytes));

@@ -80,6 +80,17 @@ impl Tenants {
         Ok(workers)
     }
 
+    /// The tenants that are open now, the default one first.
+    pub fn open(&self) -> Vec<(TenantName, Arc<Workers>)> {
+        let mut all = vec![(TenantName::default(), self.default_workers())];
+        let open = lock(&self.open);
+        let others = open
+            .iter()
+            .map(|(name, open)| (name.clone(), Arc::clone(&open.workers)));
+        all.extend(others);
+        all
+    }
+
     /// The engines that are open now, the default one first.
     pub fn engines(&self) -> Vec<Arc<Engine>> {
         let mut engines = vec![self.default.engine()];

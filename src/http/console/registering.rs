@@ -18,6 +18,7 @@ use crate::engine::Engine;
 
 const ASSET_FIELDS: FormFields = FormFields {
     file: "picture",
+    url: None,
     texts: &[
         "brand",
         "name",
@@ -33,6 +34,7 @@ const ASSET_FIELDS: FormFields = FormFields {
 };
 const PICTURE_FIELDS: FormFields = FormFields {
     file: "picture",
+    url: None,
     texts: &[],
 };
 /// Pictures of a registration that are looked up among what is registered: one says enough.
@@ -85,13 +87,13 @@ type Texts = BTreeMap<String, String>;
 
 /// The form's texts, and its files without the empty one that browsers send when none was chosen.
 async fn received(request: Request, fields: &FormFields) -> Result<(Texts, Vec<Upload>), Problem> {
-    let Sent::Form(form) = receive(request, fields).await? else {
+    let Sent::Form(mut form) = receive(request, fields).await? else {
         return Err(Problem::new(
             ProblemKind::UnsupportedMediaType,
             "the page's form sends multipart/form-data",
         ));
     };
-    let mut files = form.files;
+    let mut files = form.files();
     files.retain(|file| !file.bytes.is_empty());
     Ok((form.texts, files))
 }

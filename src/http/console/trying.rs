@@ -21,6 +21,7 @@ use crate::report::{kind_words, percent};
 
 const FIELDS: FormFields = FormFields {
     file: "photo",
+    url: None,
     texts: &["seller", "keep"],
 };
 /// Largest side of the photo on the page.
@@ -98,8 +99,8 @@ pub(super) async fn answer(caller: Caller, request: Request) -> Result<Page, Pro
     };
     let seller = form.texts.remove("seller").unwrap_or_default();
     let keeps = form.texts.contains_key("keep");
-    form.files.retain(|file| !file.bytes.is_empty());
-    let Some(photo) = form.files.into_iter().next() else {
+    let mut files = form.files().into_iter();
+    let Some(photo) = files.find(|file| !file.bytes.is_empty()) else {
         return Err(invalid("no photo was chosen: drop one on the page"));
     };
     let asked = Asked {

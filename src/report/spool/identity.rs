@@ -28,6 +28,9 @@ pub struct ScanIdentity {
     pub source: String,
     /// Which part of it; `None`: all.
     pub shard: Option<Shard>,
+    /// Whether photos at web addresses were fetched; of a scan without, they all failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fetches_urls: bool,
     /// Length of the source's file and when it was changed, when it is one: two scans of a file that was
     /// changed in between are not the same. A scan under way is compared row by row instead.
     pub source_state: Option<SourceState>,

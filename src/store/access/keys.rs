@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::records::{IssuedKey, KeyRecord, KeyRefusal, KeyStanding, NewKey};
-use super::secrets::{digest, is_same, random, secret};
 use super::{AccessStore, text_of};
 use crate::domain::{AccessWordError, KeyId, Role, TenantName};
+use crate::store::secrets::{digest, is_same, random, secret};
 use crate::store::{StoreError, rows};
 
 /// Columns of [`key`], in its order.

@@ -5,7 +5,6 @@
 
 mod keys;
 mod records;
-mod secrets;
 mod sessions;
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use rusqlite::{OptionalExtension, params};
 
 use super::keys::{COLUMNS, holding, key};
 use super::records::{Holder, KeyRecord, KeyRefusal, SignedIn};
-use super::secrets::{digest, secret};
 use super::{AccessStore, text_of};
 use crate::domain::{Role, TenantName};
 use crate::store::StoreError;
+use crate::store::secrets::{digest, secret};
 
 /// Hours for which someone stays signed in: a working day.
 pub const SESSION_HOURS: i64 = 12;

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::sightings::precedent;
 use super::{Decision, DecisionScope, NewDecision};
 use crate::domain::{AssetId, AuditAction, DecisionId, FindingId, FindingStatus, Opinion, PhotoId};
+use crate::store::webhooks::events;
 use crate::store::{Store, StoreError, rows};
 
 /// Columns of [`decision`], in its order, of the table as `d`.
@@ -53,6 +54,10 @@ impl Store {
                 take_over(conn, id)?;
             }
             settle(conn, cluster, asset)?;
+            for &id in &ids {
+                let (opinion, reason) = (Some(decision.opinion), decision.reason.as_deref());
+                events::finding_decided(conn, id, opinion, reason, &decision.decided_by)?;
+            }
             let details = json!({
                 "decision": decision.opinion, "reason": decision.reason,
                 "decided_by": decision.decided_by, "findings": ids,
@@ -92,6 +97,9 @@ impl Store {
             }
             settle(conn, cluster, asset)?;
             let ids: Vec<_> = holding.into_iter().map(|(_, finding)| finding).collect();
+            for &id in &ids {
+                events::finding_decided(conn, id, None, None, decided_by)?;
+            }
             let details = json!({ "decided_by": decided_by, "findings": ids });
             let subject = format!("finding {}", id.0);
             w.audit(AuditAction::DecisionUndone, &subject, Some(&details))?;

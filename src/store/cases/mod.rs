@@ -16,7 +16,7 @@ mod sightings;
 mod statistics;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use records::{
     BrandStatistics, CaseStatistics, Decision, DecisionScope, EarlierDecision, FindingCursor,

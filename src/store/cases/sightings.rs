@@ -10,6 +10,7 @@ use crate::domain::{
     AssetId, DecisionId, FileDigest, FindingId, FindingSource, FindingStatus, Keep, Keeping,
     ModelId, Opinion, PhotoId,
 };
+use crate::store::webhooks::events;
 use crate::store::{Store, StoreError, rows};
 
 /// Parts that a hash is cut into; of two that differ in fewer bits than this, one part is the same.
@@ -296,6 +297,12 @@ pub(super) fn put_finding(
     let cluster: i64 = conn
         .prepare_cached("SELECT cluster_id FROM photos WHERE id = ?1")?
         .query_row([place.photo.0], |row| row.get(0))?;
+    let is_new: bool = conn
+        .prepare_cached(
+            "SELECT NOT EXISTS (
+                SELECT 1 FROM findings WHERE sighting_id = ?1 AND asset_id = ?2)",
+        )?
+        .query_row([place.sighting.0, finding.asset_id.0], |row| row.get(0))?;
     conn.prepare_cached(
         "INSERT INTO findings (sighting_id, cluster_id, asset_id, brand, kind, probability,
             priority, source, authorised, status, finding, nearest_other, model, judge,
@@ -332,6 +339,9 @@ pub(super) fn put_finding(
         })?;
     let status = FindingStatus::of_word(&status)
         .ok_or_else(|| rows::bad_row("findings", id, format!("status {status:?}")))?;
+    if is_new {
+        events::finding_created(conn, FindingId(id))?;
+    }
     Ok((FindingId(id), status))
 }
 

@@ -13,7 +13,7 @@ fn store() -> Store {
     Store::open_in_memory().expect("a store")
 }
 
-fn listing(id: &str, seller: &str) -> Listing {
+pub(in crate::store) fn listing(id: &str, seller: &str) -> Listing {
     serde_json::from_value(json!({
         "listing_id": id, "photos": ["a.jpg"], "title": "Shoe", "colour": "red",
         "seller": { "id": seller, "rating": 4.5 },
@@ -41,7 +41,7 @@ fn finding(asset: i64, probability: f64) -> NewFinding {
     }
 }
 
-fn photo(content: &str, cluster: Option<PhotoId>) -> NewPhoto {
+pub(in crate::store) fn photo(content: &str, cluster: Option<PhotoId>) -> NewPhoto {
     let sha256 = FileDigest::of(content.as_bytes());
     NewPhoto {
         sha256,
@@ -57,12 +57,18 @@ fn photo(content: &str, cluster: Option<PhotoId>) -> NewPhoto {
     }
 }
 
-struct Seen {
-    id: crate::domain::FindingId,
+pub(in crate::store) struct Seen {
+    pub(in crate::store) id: crate::domain::FindingId,
     status: FindingStatus,
 }
 
-fn see(store: &Store, photo: NewPhoto, listing: &Listing, keep: Keep, days: u32) -> Seen {
+pub(in crate::store) fn see(
+    store: &Store,
+    photo: NewPhoto,
+    listing: &Listing,
+    keep: Keep,
+    days: u32,
+) -> Seen {
     let recorded = store.record_sighting(&NewSighting {
         photo,
         name: "a.jpg",
@@ -75,7 +81,7 @@ fn see(store: &Store, photo: NewPhoto, listing: &Listing, keep: Keep, days: u32)
     Seen { id, status }
 }
 
-fn decision(opinion: Opinion) -> NewDecision {
+pub(in crate::store) fn decision(opinion: Opinion) -> NewDecision {
     NewDecision {
         opinion,
         reason: Some("looked".to_owned()),

@@ -19,6 +19,7 @@ use touchstone::domain::{Embedding, FindingKind, ModelId, Role, TenantName};
 use touchstone::embed::fake::FakeEmbedder;
 use touchstone::embed::{DescribedPhoto, DescribedReference, EmbedError, Embedder};
 use touchstone::engine::{Background, Engine, EngineSettings, Stages};
+use touchstone::fetch::Fetcher;
 use touchstone::http::{Entrance, EntranceSettings, HttpState, ServeLimits, router};
 use touchstone::matching::judge::{Feature, Judge, Logistic, Term};
 use touchstone::matching::policy::Policy;
@@ -62,6 +63,24 @@ impl Service {
             engine,
             keys,
             _home: home,
+        }
+    }
+
+    /// The same, with photos fetched by `fetcher`.
+    pub fn fetching(self, fetcher: Arc<Fetcher>, limits: ServeLimits) -> Self {
+        let state = self.state(open(), limits).fetching_photos(fetcher);
+        Self {
+            router: router(state),
+            ..self
+        }
+    }
+
+    /// The same, with addresses of webhooks checked by `teller`.
+    pub fn telling(self, teller: Arc<Fetcher>) -> Self {
+        let state = self.state(open(), ServeLimits::default());
+        Self {
+            router: router(state.telling_by(teller)),
+            ..self
         }
     }
 

@@ -1,5 +1,6 @@
 //! Scans as schedulers run them: real files, real processes, real kills.
 
+mod addresses;
 mod outputs;
 mod repeats;
 mod resume;

@@ -1,37 +1,50 @@
 //! What is made of the rows of a scan when all are there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::destinations::Destination;
-use super::{MAX_GROUPS, Writers};
 use crate::domain::{AssetId, ScannedPhoto};
 use crate::engine::Engine;
 use crate::engine::manifest::PhotoFinder;
 use crate::report::{
-    HtmlOptions, MAX_FINDINGS, PAGE_FINDINGS, Reuse, Summary, THUMBNAIL_SIDE_PX, Thumbnails,
-    open_report, read_rows, thumbnail,
+    HtmlOptions, MAX_FINDINGS, PAGE_FINDINGS, ReportError, ReportFormat, Reuse, ScanWriter,
+    Summary, THUMBNAIL_SIDE_PX, Thumbnails, open_report, read_rows, thumbnail,
 };
 
+/// Groups of photos that come again, in the summary.
+pub const MAX_GROUPS: usize = 20;
+
+/// A document to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Where.
+    pub path: PathBuf,
+    /// In which form.
+    pub format: ReportFormat,
+}
+
 /// Documents that are being made, and the summary.
-pub(super) struct Documents<'a> {
-    writers: Writers<'a>,
+pub struct Documents<'a> {
+    writers: Vec<Box<dyn ScanWriter + 'a>>,
     summary: Summary,
     reuse: Reuse,
 }
 
 impl<'a> Documents<'a> {
     /// Without an engine there are no pictures in them.
-    pub(super) fn open(
+    ///
+    /// # Errors
+    /// [`ReportError`] when one of them cannot be written.
+    pub fn open(
         engine: Option<&'a Engine>,
         finder: PhotoFinder,
         source: &str,
-        destinations: Vec<Destination>,
-    ) -> anyhow::Result<Self> {
+        documents: Vec<Document>,
+    ) -> Result<Self, ReportError> {
         let finder = Arc::new(finder);
-        let mut writers = Writers::new();
-        for destination in destinations {
+        let mut writers = Vec::new();
+        for document in documents {
             let options = HtmlOptions {
                 source: source.to_owned(),
                 made_at: jiff::Zoned::now().strftime("%Y-%m-%d %H:%M %Z").to_string(),
@@ -45,12 +58,8 @@ impl<'a> Documents<'a> {
                 }),
                 assets: Box::new(move |asset| thumbnail_of_asset(engine?, asset)),
             };
-            writers.push(open_report(
-                destination.format,
-                &destination.path,
-                options,
-                thumbnails,
-            )?);
+            let (format, path) = (document.format, &document.path);
+            writers.push(open_report(format, path, options, thumbnails)?);
         }
         Ok(Self {
             writers,
@@ -59,7 +68,11 @@ impl<'a> Documents<'a> {
         })
     }
 
-    pub(super) fn add(&mut self, scanned: &ScannedPhoto) -> anyhow::Result<()> {
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// [`ReportError`] when a document cannot be written.
+    pub fn add(&mut self, scanned: &ScannedPhoto) -> Result<(), ReportError> {
         self.summary.add(scanned);
         self.reuse.add(scanned);
         for writer in &mut self.writers {
@@ -68,7 +81,11 @@ impl<'a> Documents<'a> {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, elapsed: Duration, n_resumed: u64) -> anyhow::Result<Summary> {
+    /// Completes them, of a scan that took `elapsed` since it began, or went on behind `n_resumed` rows.
+    ///
+    /// # Errors
+    /// [`ReportError`] when a document cannot be written.
+    pub fn finish(mut self, elapsed: Duration, n_resumed: u64) -> Result<Summary, ReportError> {
         self.summary.elapsed = elapsed;
         self.summary.n_resumed = n_resumed;
         self.summary.reuse = self.reuse.largest(MAX_GROUPS);
@@ -81,12 +98,15 @@ impl<'a> Documents<'a> {
 }
 
 /// Makes the documents of a file of rows.
-pub(super) fn summarised(
+///
+/// # Errors
+/// [`ReportError`] when the rows cannot be read or a document cannot be written.
+pub fn summarised(
     rows: &Path,
     mut documents: Documents<'_>,
     elapsed: Duration,
     n_resumed: u64,
-) -> anyhow::Result<Summary> {
+) -> Result<Summary, ReportError> {
     for row in read_rows(rows)? {
         documents.add(&row?)?;
     }

@@ -1,0 +1,345 @@
+//! Scans as jobs: a manifest or an archive is handed in, looked at when its turn comes, and its results are
+//! fetched later. `working` does the work.
+//!
+//! Photos lie in the archive or at web addresses; no manifest leads to a file of this machine.
+
+mod working;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use axum::Json;
+use axum::extract::{Path as Place, Query, Request};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use super::access::Caller;
+use super::openapi::{BinaryBody, IdempotencyKey, ScanForm};
+use super::paging::page_length;
+use super::problem::{Problem, ProblemKind};
+use super::uploads::{FormFields, Sent, Upload, invalid, parse_json, receive_file_or};
+use super::workers::Lane;
+use crate::domain::{ScanId, ScanState};
+use crate::engine::Engine;
+use crate::report::ReportFormat;
+use crate::scanning::{JobFiles, count_photos, plain_reason};
+use crate::store::{NewScan, ScanRecord};
+
+pub(super) use working::Scanning;
+
+/// Folder within a tenant's home that holds the folders of scans.
+const SCANS: &str = "scans";
+
+const FIELDS: FormFields = FormFields {
+    file: "source",
+    url: None,
+    texts: &[],
+};
+/// Listings in one object rather than one a line.
+const JSON: &str = "application/json";
+/// Content types that a source may come with, and the ending of its file.
+const KINDS: [(&str, &str); 10] = [
+    (JSON, "jsonl"),
+    ("text/csv", "csv"),
+    ("application/jsonl", "jsonl"),
+    ("application/x-ndjson", "jsonl"),
+    ("application/x-jsonlines", "jsonl"),
+    ("application/zip", "zip"),
+    ("application/x-zip-compressed", "zip"),
+    ("application/x-tar", "tar"),
+    ("application/gzip", "tar.gz"),
+    ("application/x-gzip", "tar.gz"),
+];
+/// Endings that a file's name in a form may have.
+const ENDINGS: [(&str, &str); 7] = [
+    (".csv", "csv"),
+    (".jsonl", "jsonl"),
+    (".ndjson", "jsonl"),
+    (".zip", "zip"),
+    (".tar", "tar"),
+    (".tar.gz", "tar.gz"),
+    (".tgz", "tar.gz"),
+];
+
+fn folder_of(engine: &Engine, scan: &ScanRecord) -> PathBuf {
+    engine.settings().home.join(SCANS).join(&scan.folder)
+}
+
+fn source_of(engine: &Engine, scan: &ScanRecord) -> PathBuf {
+    folder_of(engine, scan).join(source_name(&scan.kind))
+}
+
+fn source_name(kind: &str) -> String {
+    format!("source.{kind}")
+}
+
+/// Takes a scan into the queue: a manifest of listings (CSV or JSON lines, photos by web addresses), or an
+/// archive of photos (zip, tar, tar.gz; members whose names are the same up to the first dot are a listing).
+///
+/// One scan is done at a time. It goes on where it was after a restart; if something was registered
+/// meanwhile, from the beginning.
+#[utoipa::path(
+    post, path = "/v1/scans", tag = "scans", params(IdempotencyKey),
+    request_body(content(
+        (ScanBody = "application/json", example = json!({
+            "listings": [{ "listing_id": "L1", "photos": ["https://cdn.example/1.jpg"] }]
+        })),
+        (ScanForm = "multipart/form-data"),
+        (String = "text/csv", example = "listing_id,photos\nL1,https://cdn.example/1.jpg\n"),
+        (String = "application/jsonl",
+            example = "{\"listing_id\":\"L1\",\"photos\":[\"https://cdn.example/1.jpg\"]}\n"),
+        (BinaryBody = "application/zip"),
+        (BinaryBody = "application/x-tar"),
+        (BinaryBody = "application/gzip"),
+    )),
+    responses((status = 202, description = "It waits for its turn", body = ScanRecord,
+        headers(("Location" = String)))),
+)]
+pub(super) async fn create(caller: Caller, request: Request) -> Result<Response, Problem> {
+    let (source, kind) = receive_source(request).await?;
+    let asked_by = caller.who().to_owned();
+    let taken = caller.run(Lane::Writes, move |engine| {
+        take_in(engine, &source, kind, asked_by)
+    });
+    let record = taken.await?;
+    let location = [(header::LOCATION, format!("/v1/scans/{}", record.id.0))];
+    Ok((StatusCode::ACCEPTED, location, Json(record)).into_response())
+}
+
+async fn receive_source(request: Request) -> Result<(Upload, &'static str), Problem> {
+    let types = KINDS.map(|(kind, _)| kind);
+    match receive_file_or(request, &FIELDS, &types).await? {
+        (Sent::Form(mut form), _) => {
+            let mut files = form.files().into_iter();
+            let (Some(source), None) = (files.next(), files.next()) else {
+                return Err(invalid("the form needs one field \"source\" with a file"));
+            };
+            let name = source.name.to_ascii_lowercase();
+            let known = ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
+            let (_, kind) = known.ok_or_else(|| {
+                invalid(format!(
+                    "{:?} is no manifest and no archive by its name: use .csv, .jsonl, .zip, .tar or .tar.gz",
+                    source.name
+                ))
+            })?;
+            Ok((source, kind))
+        }
+        (Sent::Raw(bytes) | Sent::Json(bytes), found) => {
+            let known = KINDS.iter().find(|(kind, _)| *kind == found);
+            let (_, kind) = known.expect("no other type is received");
+            let bytes = if found == JSON {
+                lines_of(&bytes)?
+            } else {
+                bytes.into()
+            };
+            let name = source_name(kind);
+            Ok((Upload { name, bytes }, kind))
+        }
+    }
+}
+
+/// Listings to scan, each as a line of a manifest.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ScanBody {
+    listings: Vec<Map<String, Value>>,
+}
+
+fn lines_of(text: &[u8]) -> Result<Vec<u8>, Problem> {
+    let body: ScanBody = parse_json(text)?;
+    let mut lines = Vec::new();
+    for listing in &body.listings {
+        serde_json::to_writer(&mut lines, listing).expect("plain values are JSON");
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+/// Puts the source on the disk before the scan is acknowledged.
+fn take_in(
+    engine: &Engine,
+    source: &Upload,
+    kind: &'static str,
+    asked_by: String,
+) -> Result<ScanRecord, Problem> {
+    let all = engine.settings().home.join(SCANS);
+    let on_disk = write_source(&all, source, kind);
+    let folder = on_disk.map_err(|error| Problem::hidden(ProblemKind::Internal, &error))?;
+    let n_photos = count_photos(&folder.path().join(source_name(kind)))
+        .map_err(|error| invalid(format!("{}: {}", source.name, plain_reason(&error))))?;
+    if n_photos == 0 {
+        return Err(invalid(format!("{}: there is no photo in it", source.name)));
+    }
+    let name = folder.path().file_name().unwrap_or_default();
+    let record = engine.store().create_scan(&NewScan {
+        folder: name.to_string_lossy().into_owned(),
+        name: source.name.clone(),
+        kind: kind.to_owned(),
+        n_photos,
+        asked_by,
+    })?;
+    // Until here it vanishes with whatever went wrong.
+    let _ = folder.keep();
+    Ok(record)
+}
+
+fn write_source(all: &Path, source: &Upload, kind: &str) -> io::Result<tempfile::TempDir> {
+    fs::create_dir_all(all)?;
+    let folder = tempfile::Builder::new().prefix("scan-").tempdir_in(all)?;
+    let path = folder.path().join(source_name(kind));
+    fs::write(&path, &source.bytes)?;
+    fs::File::open(&path)?.sync_all()?;
+    Ok(folder)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ScansQuery {
+    /// `next` of the page before.
+    after: Option<i64>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Scans {
+    scans: Vec<ScanRecord>,
+    /// What to ask for as `after`; `null` on the last page.
+    next: Option<i64>,
+}
+
+/// A page of scans, newest first.
+#[utoipa::path(
+    get, path = "/v1/scans", tag = "scans", params(ScansQuery),
+    responses((status = 200, description = "A page", body = Scans)),
+)]
+pub(super) async fn list(
+    caller: Caller,
+    Query(query): Query<ScansQuery>,
+) -> Result<Json<Scans>, Problem> {
+    let limit = page_length(query.limit)?;
+    let read = caller.run(Lane::Reads, move |engine| {
+        // One more than shown tells whether there is a next page.
+        let mut scans = engine.store().scans(query.after.map(ScanId), limit + 1)?;
+        let has_more = scans.len() > limit as usize;
+        scans.truncate(limit as usize);
+        let next = scans.last().filter(|_| has_more).map(|last| last.id.0);
+        Ok(Json(Scans { scans, next }))
+    });
+    read.await
+}
+
+fn scan_id(text: &str) -> Result<ScanId, Problem> {
+    text.parse()
+        .map(ScanId)
+        .map_err(|_| Problem::new(ProblemKind::NotFound, format!("no scan has id {text:?}")))
+}
+
+/// One scan, with how far it is.
+#[utoipa::path(
+    get, path = "/v1/scans/{id}", tag = "scans",
+    params(("id" = i64, Path, minimum = 1, example = 1)),
+    responses((status = 200, description = "The scan", body = ScanRecord)),
+)]
+pub(super) async fn show(
+    caller: Caller,
+    Place(id): Place<String>,
+) -> Result<Json<ScanRecord>, Problem> {
+    let id = scan_id(&id)?;
+    let read = caller.run(Lane::Reads, move |engine| Ok(engine.store().scan(id)?));
+    read.await.map(Json)
+}
+
+/// The form of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ResultFormat {
+    /// A JSON object a line for each photo.
+    #[default]
+    Jsonl,
+    /// A row for each finding.
+    Csv,
+    /// A row for each photo, in columns.
+    Parquet,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ResultQuery {
+    /// `jsonl` unless it says otherwise.
+    format: Option<ResultFormat>,
+}
+
+/// The results of a scan that is done, as `touchstone scan` writes them.
+#[utoipa::path(
+    get, path = "/v1/scans/{id}/result", tag = "scans",
+    params(("id" = i64, Path, minimum = 1, example = 1), ResultQuery),
+    responses((status = 200, description = "The results", content(
+        (String = "application/jsonl"),
+        (String = "text/csv"),
+        (BinaryBody = "application/vnd.apache.parquet"),
+    ))),
+)]
+pub(super) async fn result(
+    caller: Caller,
+    Place(id): Place<String>,
+    Query(query): Query<ResultQuery>,
+) -> Result<Response, Problem> {
+    let id = scan_id(&id)?;
+    let (format, kind) = match query.format.unwrap_or_default() {
+        ResultFormat::Jsonl => (ReportFormat::Jsonl, "application/jsonl"),
+        ResultFormat::Csv => (ReportFormat::Csv, "text/csv; charset=utf-8"),
+        ResultFormat::Parquet => (ReportFormat::Parquet, "application/vnd.apache.parquet"),
+    };
+    let read = caller.run(Lane::Reads, move |engine| {
+        let scan = engine.store().scan(id)?;
+        if scan.state != ScanState::Done {
+            let detail = format!("the scan is {}: there are no results", scan.state);
+            return Err(Problem::new(ProblemKind::Conflict, detail));
+        }
+        let path = JobFiles::new(folder_of(engine, &scan)).results(format);
+        fs::read(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Problem::new(
+                ProblemKind::NotFound,
+                "the results are not here any more: a backup does not hold them",
+            ),
+            _ => Problem::hidden(ProblemKind::Internal, &error),
+        })
+    });
+    let bytes = read.await?;
+    let headers = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"scan-{}.{format}\"", id.0),
+        ),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+/// Forgets a scan with its source and results; one that waits or is at work is not done.
+#[utoipa::path(
+    delete, path = "/v1/scans/{id}", tag = "scans",
+    params(("id" = i64, Path, minimum = 1, example = 1)),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn remove(
+    caller: Caller,
+    Place(id): Place<String>,
+) -> Result<StatusCode, Problem> {
+    let id = scan_id(&id)?;
+    let write = caller.run(Lane::Writes, move |engine| {
+        let scan = engine.store().remove_scan(id)?;
+        // Whoever is at work on it sees that it is gone, and clears up.
+        if scan.state != ScanState::Running {
+            working::remove_files(engine, &scan);
+        }
+        Ok(StatusCode::NO_CONTENT)
+    });
+    write.await
+}

@@ -1,0 +1,162 @@
+//! Doing the scans that were asked for: one at a time, of all tenants, beside the photos of requests.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tracing::{error, info, warn};
+
+use super::super::access::Tenants;
+use super::source_of;
+use crate::engine::Engine;
+use crate::fetch::{BlockingFetcher, Fetcher};
+use crate::report::{ReportError, ReportFormat, SummaryFile};
+use crate::scanning::{JobError, JobFiles, plain_reason, run_job};
+use crate::store::{ScanRecord, StoreError};
+
+/// How often is looked whether a scan waits.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How often is written down how far one is, and looked whether it is still wanted.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// What is told of what went wrong on this side.
+const FAILED_HERE: &str = "something went wrong on this side; the cause is in the server's log";
+
+/// The work on scans, ended when this is dropped; what was under way is gone on with at the next start.
+pub(in crate::http) struct Scanning {
+    stop: Arc<AtomicBool>,
+}
+
+impl Scanning {
+    /// Begins it in a thread of its own. Photos given by web addresses are fetched by `fetcher`.
+    pub fn start(tenants: Arc<Tenants>, fetcher: Option<Arc<Fetcher>>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("scanning".to_owned());
+        if let Err(error) = thread.spawn(move || work(&tenants, fetcher, &stopped)) {
+            warn!(%error, "no thread to scan in; scans wait for the next start");
+        }
+        Self { stop }
+    }
+}
+
+impl Drop for Scanning {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn work(tenants: &Tenants, fetcher: Option<Arc<Fetcher>>, stop: &AtomicBool) {
+    let fetcher = match fetcher.map(BlockingFetcher::new).transpose() {
+        Ok(fetcher) => fetcher.map(Arc::new),
+        Err(error) => {
+            warn!(%error, "no thread to fetch in; photos at web addresses fail");
+            None
+        }
+    };
+    let mut engines = vec![tenants.default_workers().engine()];
+    for name in tenants.names() {
+        match tenants.opened(&name) {
+            Ok(workers) => engines.push(workers.engine()),
+            Err(error) => error!(%error, tenant = %name, "could not be opened"),
+        }
+    }
+    for engine in engines {
+        if let Err(error) = engine.store().requeue_scans() {
+            error!(%error, "scans that were cut off cannot be gone on with");
+        }
+    }
+    while !stop.load(Ordering::Relaxed) {
+        let mut did_one = false;
+        for engine in tenants.engines() {
+            match engine.store().claim_scan() {
+                Ok(Some(scan)) => {
+                    did_one = true;
+                    do_one(&engine, &scan, fetcher.clone(), stop);
+                }
+                Ok(None) => {}
+                Err(error) => error!(%error, "scans cannot be looked for"),
+            }
+        }
+        if !did_one {
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+fn do_one(
+    engine: &Engine,
+    scan: &ScanRecord,
+    fetcher: Option<Arc<BlockingFetcher>>,
+    stop: &AtomicBool,
+) {
+    info!(scan = scan.id.0, n_photos = scan.n_photos, "scanning");
+    let files = JobFiles::new(super::folder_of(engine, scan));
+    let mut noted = Instant::now();
+    let mut is_wanted = true;
+    let goes_on = |n_done| {
+        if noted.elapsed() >= NOTE_EVERY {
+            noted = Instant::now();
+            // A store that cannot be written now may be later.
+            is_wanted = engine.store().note_scan(scan.id, n_done).unwrap_or(true);
+        }
+        is_wanted && !stop.load(Ordering::Relaxed)
+    };
+    let source = source_of(engine, scan);
+    // A panic would end all scans.
+    let run = AssertUnwindSafe(|| run_job(engine, &source, &files, fetcher, goes_on));
+    let ended = match catch_unwind(run) {
+        Ok(Ok(_)) => end_well(engine, scan, &files),
+        Ok(Err(JobError::Stopped)) if is_wanted => engine.store().requeue_scans().map(|()| true),
+        Ok(Err(JobError::Stopped)) => Ok(false),
+        // Another server on the same home does it.
+        Ok(Err(JobError::Report(ReportError::InUse { .. }))) => return,
+        Ok(Err(JobError::Source(error))) => {
+            let reason = plain_reason(&error);
+            engine.store().end_scan(scan.id, Err(&reason))
+        }
+        Ok(Err(error)) => {
+            error!(scan = scan.id.0, %error, "a scan failed");
+            engine.store().end_scan(scan.id, Err(FAILED_HERE))
+        }
+        Err(_) => {
+            error!(scan = scan.id.0, "a scan ended in a panic");
+            engine.store().end_scan(scan.id, Err(FAILED_HERE))
+        }
+    };
+    match ended {
+        Ok(true) => {}
+        Ok(false) => remove_files(engine, scan),
+        Err(error) => error!(scan = scan.id.0, %error, "the end of a scan cannot be written down"),
+    }
+}
+
+/// The summary, without what tells of this machine.
+fn end_well(engine: &Engine, scan: &ScanRecord, files: &JobFiles) -> Result<bool, StoreError> {
+    let summary = SummaryFile::read(&files.results(ReportFormat::Jsonl));
+    let Ok(Some(summary)) = summary else {
+        return engine.store().end_scan(scan.id, Err(FAILED_HERE));
+    };
+    let mut told: serde_json::Map<String, Value> = summary.rest.into_iter().collect();
+    for name in ["peak_memory_bytes", "parts"] {
+        told.remove(name);
+    }
+    told.insert("n_failed".to_owned(), summary.n_failed.into());
+    told.insert(
+        "registry_revision".to_owned(),
+        summary.scan.stamp.registry_revision.into(),
+    );
+    let store = engine.store();
+    store.end_scan(scan.id, Ok((summary.n_photos, &Value::Object(told))))
+}
+
+/// Removes what a scan that nobody wants any more has left.
+pub(super) fn remove_files(engine: &Engine, scan: &ScanRecord) {
+    let folder = super::folder_of(engine, scan);
+    if let Err(error) = fs::remove_dir_all(&folder) {
+        warn!(%error, folder = %folder.display(), "what is left of a scan stays");
+    }
+}
