@@ -20,7 +20,7 @@ use touchstone::fetch::{FetchPolicy, Fetcher};
 use touchstone::http::{ServeLimits, serve};
 
 /// Nothing here should take this long.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());

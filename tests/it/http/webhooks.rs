@@ -19,7 +19,7 @@ use touchstone::fetch::{FetchPolicy, Fetcher};
 use touchstone::http::{EntranceSettings, ServeLimits, serve};
 
 /// Nothing here should take this long.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
