@@ -137,7 +137,7 @@ impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             max_side_px: 640,
-            closer_side_px: 800,
+            closer_side_px: 1000,
             min_confidence: 0.5,
             try_turned: true,
             max_boxes: 24,
