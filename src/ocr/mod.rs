@@ -97,19 +97,7 @@ pub struct Word {
     pub quad: [[f32; 2]; 4],
 }
 
-/// Confidence from which a word is not read again.
-const SURE: f32 = 0.8;
-/// Overlap from which two boxes are drawn around the same letters, none more.
-const SAME_BOX: f32 = 0.7;
-
 impl Word {
-    /// Whether this is what stands in `found`, read so surely that nobody needs to read it again.
-    fn surely_is_in(&self, found: &TextBox) -> bool {
-        let overlap =
-            Region::around(&self.quad).intersection_over_union(&Region::around(&found.quad));
-        self.confidence >= SURE && overlap > SAME_BOX
-    }
-
     /// Whether `other` is the same word in the same place.
     fn is_repeated_by(&self, other: &Self) -> bool {
         self.text == other.text
@@ -192,8 +180,7 @@ impl TextReader {
         let mut words = self.recognise(picture, boxes)?;
         if self.options.closer_side_px > 0 {
             let closer = Look::at(self.options.closer_side_px);
-            let mut boxes = self.detector.boxes(picture, closer)?.unwrap_or_default();
-            boxes.retain(|found| !words.iter().any(|word| word.surely_is_in(found)));
+            let boxes = self.detector.boxes(picture, closer)?.unwrap_or_default();
             let mut added = self.recognise(picture, boxes)?;
             added.retain(|word| !words.iter().any(|known| known.is_repeated_by(word)));
             words.append(&mut added);
