@@ -11,8 +11,8 @@ pub struct Measurements {
     /// Cosine of a window of the photo with a reference of the asset, `-1..=1`; of all windows the one
     /// that exceeds chance most.
     pub window_similarity: Option<f32>,
-    /// How far `window_similarity` exceeds what unrelated pictures reach by chance in windows of its size
-    /// on this photo.
+    /// How far `window_similarity` exceeds what unrelated pictures reach by chance on this photo: for marks
+    /// in windows of its size, for packs and products in all windows.
     pub window_lift: Option<f32>,
     /// Cosine of the whole photo with a whole reference, `-1..=1`.
     pub whole_similarity: Option<f32>,

@@ -73,7 +73,6 @@ impl Engine {
         let chance = self.background.window_chance(description);
         let mut candidates: Vec<Candidate> = assets
             .iter()
-            .filter(|id| registry.active_asset(**id).is_some())
             .filter_map(|&id| self.measure(&registry, id, description, chance.as_ref(), whole))
             .collect();
         let whole_chance = self.background.whole_chance(description);
@@ -106,7 +105,8 @@ impl Engine {
         registry.nearest_assets(&windows, whole, NEIGHBOURS)
     }
 
-    /// All that vectors and hash say of one asset; `None` when it has no references.
+    /// All that vectors and hash say of one asset; `None` when it is disabled or has no
+    /// references.
     fn measure(
         &self,
         registry: &Registry,
