@@ -7,7 +7,7 @@ use super::args::CalibrateCommand;
 use super::eval::{LabelledPhoto, read_photos, throw_away_engine};
 use super::{Outcome, progress};
 use crate::config::Settings;
-use crate::domain::{Asset, FindingKind};
+use crate::domain::{Asset, AssetKind, FindingKind};
 use crate::engine::{Engine, Verified};
 use crate::matching::judge::{LabelledRow, fit_judge};
 use crate::report::{Output, write_json};
@@ -95,22 +95,29 @@ fn rows_of(
         .with_registry(|registry| {
             verified
                 .iter()
-                .filter_map(|v| Some((v, registry.active_asset(v.candidate.asset_id)?)))
-                .map(|(v, asset)| labelled(photo, photo_idx, v, asset))
+                .filter_map(|v| {
+                    let asset = registry.active_asset(v.candidate.asset_id)?;
+                    labelled(photo, photo_idx, v, asset)
+                })
                 .collect()
         })
         .map_err(Into::into)
 }
 
+/// The candidate with what `photo`'s label says of it; `None` where it says nothing: whoever labelled a
+/// pack need not have said that its maker's mark is on it.
 fn labelled(
     photo: &LabelledPhoto,
     photo_idx: usize,
     verified: &Verified,
     asset: &Asset,
-) -> LabelledRow {
+) -> Option<LabelledRow> {
     let same_brand = !photo.brand.is_empty() && asset.draft.brand == photo.brand;
     let same_asset = photo.asset.is_empty() || asset.draft.name == photo.asset;
-    LabelledRow {
+    if same_brand && !same_asset && asset.draft.kind == AssetKind::Logo {
+        return None;
+    }
+    Some(LabelledRow {
         photo_idx,
         asset_kind: asset.draft.kind,
         measured: verified.candidate.measured,
@@ -120,7 +127,7 @@ fn labelled(
             None
         },
         weight: 1.0,
-    }
+    })
 }
 
 /// The finding kind that a label's word stands for.

@@ -6,6 +6,7 @@ use imageproc::point::Point;
 
 use super::TextBox;
 use super::card::DetectorCard;
+use crate::domain::Region;
 
 /// Corners: top left, top right, bottom right, bottom left.
 pub(super) type Quad = [[f32; 2]; 4];
@@ -21,6 +22,35 @@ pub(super) struct TextMap<'a> {
     pub height: u32,
     /// Row by row, `0..=1`.
     pub values: &'a [f32],
+}
+
+impl TextMap<'_> {
+    /// The smallest box that holds all pixels above `threshold`, in pixels of a picture of `size`.
+    pub fn extent(&self, threshold: f32, size: (u32, u32)) -> Option<Region> {
+        let (mut left, mut right, mut top, mut bottom) = (u32::MAX, 0, u32::MAX, 0);
+        for (y, row) in (0u32..).zip(self.values.chunks_exact(self.width as usize)) {
+            let is_text = |&value: &f32| value > threshold;
+            let (Some(first), Some(last)) =
+                (row.iter().position(is_text), row.iter().rposition(is_text))
+            else {
+                continue;
+            };
+            (left, right) = (left.min(first as u32), right.max(last as u32 + 1));
+            (top, bottom) = (top.min(y), y + 1);
+        }
+        let [sx, sy] = [
+            size.0 as f32 / self.width as f32,
+            size.1 as f32 / self.height as f32,
+        ];
+        (right > 0).then(|| {
+            Region::new(
+                left as f32 * sx,
+                top as f32 * sy,
+                (right - left) as f32 * sx,
+                (bottom - top) as f32 * sy,
+            )
+        })
+    }
 }
 
 /// The boxes in `map`, in pixels of a picture of `size` (width, height), in reading order.

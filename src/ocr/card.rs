@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn the_shipped_files_match_their_card() {
         let model = load(Path::new(SHIPPED)).unwrap();
-        assert_eq!(model.characters.len(), 6904);
+        assert_eq!(model.characters.len(), 18708);
         assert_eq!(model.characters[0], "!");
         assert_eq!(model.card.detector.multiple, 32);
         assert_eq!(model.card.recogniser.height, 48);
@@ -129,7 +129,7 @@ mod tests {
         let error = load(folder.path()).err().unwrap().to_string();
         assert!(error.contains("characters.txt"), "{error}");
         assert!(
-            error.contains("c5cbe34e") && error.contains("87428fc5"),
+            error.contains("b5f2bfe2") && error.contains("87428fc5"),
             "{error}"
         );
     }

