@@ -460,11 +460,14 @@ pub(super) struct EvalCommand {
 #[derive(Debug, Args)]
 pub(super) struct CalibrateCommand {
     /// CSV of pictures to register; give one for each --photos
-    #[arg(long, required = true, value_name = "CSV")]
+    #[arg(long, required_unless_present = "refit", value_name = "CSV")]
     pub assets: Vec<PathBuf>,
     /// CSV of labelled photos
-    #[arg(long, required = true, value_name = "CSV")]
+    #[arg(long, required_unless_present = "refit", value_name = "CSV")]
     pub photos: Vec<PathBuf>,
+    /// Fit to what an earlier run wrote with --rows, in seconds: no picture is looked at
+    #[arg(long, conflicts_with_all = ["assets", "photos", "weight", "rows"], value_name = "FILE")]
+    pub refit: Option<PathBuf>,
     /// How much each photo of a CSV counts, one for each --photos [default: 1]
     #[arg(long, value_name = "W")]
     pub weight: Vec<f64>,

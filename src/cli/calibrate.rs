@@ -1,6 +1,11 @@
 //! `touchstone calibrate`: fits the judge to labelled photos, the user's own or ours.
 
-use anyhow::{anyhow, bail};
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
 use rayon::prelude::*;
 
 use super::args::CalibrateCommand;
@@ -13,6 +18,47 @@ use crate::matching::judge::{LabelledRow, fit_judge};
 use crate::report::{Output, write_json};
 
 pub(super) fn run(settings: Settings, command: CalibrateCommand) -> anyhow::Result<Outcome> {
+    let rows = match &command.refit {
+        Some(path) => read_rows(path)?,
+        None => measure(&settings, &command)?,
+    };
+    if let Some(path) = &command.rows {
+        let mut output = Output::create(path)?;
+        for row in &rows {
+            output.write_record((serde_json::to_string(row)? + "\n").as_bytes())?;
+        }
+        output.finish()?;
+    }
+    let judge = fit_judge(&rows, &command.provenance)?;
+    write_json(&command.out, &judge)?;
+    let kinds: Vec<_> = judge.models.keys().map(|kind| kind.as_str()).collect();
+    let n_photos = rows
+        .iter()
+        .map(|row| row.photo_idx)
+        .collect::<HashSet<_>>()
+        .len();
+    eprintln!(
+        "fitted {} on {} candidates of {n_photos} photos",
+        kinds.join(", "),
+        rows.len()
+    );
+    Ok(Outcome::Done)
+}
+
+/// What an earlier run wrote with `--rows`.
+fn read_rows(path: &Path) -> anyhow::Result<Vec<LabelledRow>> {
+    let file = File::open(path).with_context(|| format!("reading {}", path.display()))?;
+    let lines = BufReader::new(file).lines().enumerate();
+    lines
+        .map(|(i, line)| {
+            let row = serde_json::from_str(&line?);
+            row.with_context(|| format!("{} line {}", path.display(), i + 1))
+        })
+        .collect()
+}
+
+/// All candidates of all photos, pair by pair of `--assets` and `--photos`.
+fn measure(settings: &Settings, command: &CalibrateCommand) -> anyhow::Result<Vec<LabelledRow>> {
     if command.assets.len() != command.photos.len() {
         bail!(
             "{} --assets for {} --photos: give them in pairs",
@@ -37,22 +83,7 @@ pub(super) fn run(settings: Settings, command: CalibrateCommand) -> anyhow::Resu
         );
         n_photos += photos.len();
     }
-    if let Some(path) = &command.rows {
-        let mut output = Output::create(path)?;
-        for row in &rows {
-            output.write_record((serde_json::to_string(row)? + "\n").as_bytes())?;
-        }
-        output.finish()?;
-    }
-    let judge = fit_judge(&rows, &command.provenance)?;
-    write_json(&command.out, &judge)?;
-    let kinds: Vec<_> = judge.models.keys().map(|kind| kind.as_str()).collect();
-    eprintln!(
-        "fitted {} on {} candidates of {n_photos} photos",
-        kinds.join(", "),
-        rows.len()
-    );
-    Ok(Outcome::Done)
+    Ok(rows)
 }
 
 /// The candidates of all photos with what is true of them; photos are numbered from `first_idx`.

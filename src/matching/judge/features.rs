@@ -47,7 +47,7 @@ pub enum Feature {
     /// Lead in letters of words on the reference that are read in the photo over other brands, on a
     /// logarithmic scale.
     SharedMargin,
-    /// Likeness of a word to a word mark, from the point where it means anything.
+    /// What the likeness of a word to a word mark says, from the point where it means anything.
     Word,
     /// The same, only for words that no dictionary holds.
     RareWord,
@@ -93,10 +93,10 @@ impl Feature {
             Self::CellAgreement => m.cell_agreement,
             Self::CellMargin => m.cell_margin,
             Self::SharedMargin => m.shared_margin.map(signed_ln_1p),
-            Self::Word => m.word_similarity.map(above_least_similarity),
+            Self::Word => m.word_similarity.map(word_evidence),
             Self::RareWord => m.word_similarity.map(|similarity| {
                 let is_common = m.word_is_common.unwrap_or(0.0);
-                above_least_similarity(similarity) * (1.0 - is_common)
+                word_evidence(similarity) * (1.0 - is_common)
             }),
         };
         value.map(f64::from)
@@ -107,8 +107,11 @@ fn signed_ln_1p(value: f32) -> f32 {
     value.signum() * value.abs().ln_1p()
 }
 
-fn above_least_similarity(similarity: f32) -> f32 {
-    ((similarity - LEAST_WORD_SIMILARITY) / (1.0 - LEAST_WORD_SIMILARITY)).max(0.0)
+/// Cubed: how many words lie within some letters of a mark grows much faster than the letters do.
+fn word_evidence(similarity: f32) -> f32 {
+    ((similarity - LEAST_WORD_SIMILARITY) / (1.0 - LEAST_WORD_SIMILARITY))
+        .max(0.0)
+        .powi(3)
 }
 
 /// What the judge of `kind` weighs.

@@ -3,14 +3,14 @@
 //! Why not a library's logistic regression: none that we found keeps weights non-negative, and
 //! without that a judge fitted on one kind of picture learns that less evidence is better.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Feature, Judge, Logistic, Term, features_of, kinds_for, probability};
 use crate::domain::{AssetKind, FindingKind, Measurements};
 
 /// What a person said of one candidate.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LabelledRow {
     /// Rows of one photo share this number.
     pub photo_idx: usize,
