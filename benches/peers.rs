@@ -30,6 +30,8 @@ const K: usize = 10;
 const EFS: [usize; 9] = [10, 16, 24, 32, 48, 64, 96, 160, 320];
 /// Windows of a photo, searched in one call.
 const N_WINDOWS: usize = 65;
+/// Queries in one call as the engine asks them.
+const BATCHES: [usize; 2] = [N_WINDOWS, 300];
 /// Each figure is the best of so many passes over the queries.
 const N_PASSES: usize = 3;
 /// Queries with a filter.
@@ -172,20 +174,63 @@ impl Data {
 fn search(data: &Data) {
     let exact = data.exact();
     let (wall, cpu) = (Instant::now(), ProcessTime::now());
-    let graph = GraphIndex::build(exact.clone());
+    let mut graph = GraphIndex::build(exact.clone());
     let (build_wall_s, build_s) = (wall.elapsed().as_secs_f64(), cpu.elapsed().as_secs_f64());
     let runs: Vec<_> = EFS
         .iter()
         .map(|&ef| curve_point(&graph, data, ef))
         .collect();
     let [p50, p99] = latencies(&graph, data);
+    let batches = BATCHES.map(|n| batch(&graph, data, n));
+    let filtered = filtered(&exact, &graph, data);
+    let bytes_built = graph.size_bytes();
     println!(
         "{}",
         json!({
-            "build_s": build_s, "build_wall_s": build_wall_s, "bytes": graph.size_bytes(), "runs": runs,
-            "p50_ms": p50, "p99_ms": p99, "filtered": filtered(&exact, &graph, data),
+            "build_s": build_s, "build_wall_s": build_wall_s, "bytes_built": bytes_built, "runs": runs,
+            "p50_ms": p50, "p99_ms": p99, "filtered": filtered, "batches": batches,
+            "opened": opened(&mut graph, data),
         })
     );
+}
+
+/// What many queries in one call cost, beside as many calls, with as many candidates as the engine keeps.
+fn batch(graph: &GraphIndex, data: &Data, n_queries: usize) -> Value {
+    let queries = &data.queries[..data.queries.len() / n_queries * n_queries];
+    let together = || -> Vec<Vec<Neighbour>> {
+        let batches = queries.chunks(n_queries);
+        let answers = batches.map(|batch| graph.search_many(batch, K, DEFAULT_EF, None));
+        answers.flat_map(|a| a.expect("one dimension")).collect()
+    };
+    let one_by_one = || -> Vec<Vec<Neighbour>> {
+        let answers = queries.iter().map(|query| one(graph, query, DEFAULT_EF, None));
+        answers.collect()
+    };
+    let [single, batch] = [best_s(one_by_one), best_s(together)];
+    json!({
+        "n": n_queries, "ratio": single / batch, "ms": batch * 1e3 / (queries.len() / n_queries) as f64,
+        "recall": recall(&together(), &data.truths), "recall_single": recall(&one_by_one(), &data.truths),
+    })
+}
+
+/// The graph saved and opened again: how long that takes (by the clock, the file being in the system's
+/// cache), and what it costs to read `f32` numbers from the file.
+fn opened(graph: &mut GraphIndex, data: &Data) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/data/index-saved");
+    let started = Instant::now();
+    graph.save(&folder, "a bench").expect("room on the disk");
+    let save_s = started.elapsed().as_secs_f64();
+    let open = || GraphIndex::open(&folder, "a bench").expect("what was just saved");
+    let open_ms = (0..N_PASSES).map(|_| {
+        let started = Instant::now();
+        black_box(open());
+        started.elapsed().as_secs_f64() * 1e3
+    });
+    let open_ms = open_ms.fold(f64::INFINITY, f64::min);
+    let opened = open();
+    let [p50, p99] = latencies(&opened, data);
+    fs::remove_dir_all(&folder).expect("what was just saved");
+    json!({ "save_s": save_s, "open_ms": open_ms, "bytes": opened.size_bytes(), "p50_ms": p50, "p99_ms": p99 })
 }
 
 fn curve_point(graph: &GraphIndex, data: &Data, ef: usize) -> Value {

@@ -1,13 +1,17 @@
 //! The index that walks a graph.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::builder;
 use super::exact::slots_of;
 use super::links::Graph;
+use super::values::{RowFile, Values};
 use super::vectors::{Query, Shortlist, Vectors, n_candidates};
 use super::walk::{MAX_SLOTS, Target, Walker};
-use super::{Allow, EntryId, ExactIndex, IndexError, Neighbour};
+use super::{Allow, EntryId, ExactIndex, IndexError, Neighbour, saved};
 use crate::domain::Embedding;
 
 /// Candidates that a walk keeps, at least.
@@ -20,6 +24,10 @@ pub const DEFAULT_EF: usize = 128;
 /// A walk that has seen this share of the vectors, one in so many, is given up for a scan: a vector
 /// met on the way costs about eight times what it costs in passing.
 const SCAN_SHARE: usize = 8;
+
+/// Where many queries are asked at once and the processor can multiply them side by side, a scan of so
+/// many vectors for each candidate that a walk keeps takes no longer than the walks, and finds all.
+const SCANNED_FOR_EF: usize = 1_000;
 
 /// Vectors that a walk sees for each whose links it follows, about: 1,107 with 48 to follow among the
 /// 100,000 of [`DEFAULT_EF`].
@@ -51,6 +59,25 @@ impl GraphIndex {
         vectors.reorder(&builder::shuffled(vectors.entries()));
         let graph = builder::build(&vectors);
         Self::from_parts(vectors, graph)
+    }
+
+    /// Saves the graph in `folder`, in place of the one saved there before, under a `stamp` that says what
+    /// it is of; from then on its `f32` numbers are read from there.
+    ///
+    /// # Errors
+    /// [`IndexError::Io`]; what was saved before then still stands.
+    pub fn save(&mut self, folder: &Path, stamp: &str) -> Result<(), IndexError> {
+        let rows = saved::save(self, folder, stamp)?;
+        self.keep_values_in(rows);
+        Ok(())
+    }
+
+    /// The graph that was saved in `folder` under `stamp`, with its `f32` numbers left in the file.
+    ///
+    /// # Errors
+    /// [`IndexError::NotSaved`], [`IndexError::Stale`], [`IndexError::Damaged`], [`IndexError::Io`].
+    pub fn open(folder: &Path, stamp: &str) -> Result<Self, IndexError> {
+        saved::load(folder, stamp)
     }
 
     pub(super) fn from_parts(vectors: Vectors, graph: Graph) -> Self {
@@ -89,7 +116,7 @@ impl GraphIndex {
         self.n_dead
     }
 
-    /// Bytes of memory that vectors and links take up, about.
+    /// Bytes that vectors and links take up in memory, about: the `f32` numbers only until the graph is saved.
     pub fn size_bytes(&self) -> usize {
         let per_slot = size_of::<(EntryId, u32)>() + size_of::<bool>();
         self.vectors.size_bytes() + self.graph.size_bytes() + per_slot * self.vectors.len()
@@ -105,14 +132,24 @@ impl GraphIndex {
         true
     }
 
+    /// Whether no two vectors stand under one entry.
+    pub(super) fn has_each_entry_once(&self) -> bool {
+        self.slots.len() == self.len()
+    }
+
+    /// Reads numbers from a file from now on; answers with those that were in memory.
+    pub(super) fn keep_values_in(&mut self, rows: RowFile) -> Values {
+        std::mem::replace(&mut self.vectors.values, Values::File(Arc::new(rows)))
+    }
+
     /// The numbers kept under `entry`.
-    pub(super) fn values(&self, entry: EntryId) -> Option<&[f32]> {
+    pub(super) fn values(&self, entry: EntryId) -> Option<Cow<'_, [f32]>> {
         let slot = self.slots.get(&entry)?;
         Some(self.vectors.values(*slot as usize))
     }
 
     /// Every entry with its numbers.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, &[f32])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, Cow<'_, [f32]>)> {
         let all = self.vectors.entries().iter().zip(&self.is_dead).enumerate();
         let alive = all.filter(|(_, (_, is_dead))| !**is_dead);
         alive.map(|(slot, (&entry, _))| (entry, self.vectors.values(slot)))
@@ -133,7 +170,9 @@ impl GraphIndex {
         ef: usize,
         allow: Option<Allow<'_>>,
     ) -> Result<Vec<Vec<Neighbour>>, IndexError> {
-        let n_visits = self.vectors.len() / SCAN_SHARE;
+        let n = self.vectors.len();
+        let is_scan_quicker = self.vectors.is_quick_for(queries.len()) && n <= ef * SCANNED_FOR_EF;
+        let n_visits = if is_scan_quicker { 0 } else { n / SCAN_SHARE };
         self.search_within(n_visits, queries, k, ef, allow)
     }
 
@@ -203,6 +242,10 @@ impl GraphIndex {
         bounds: &Bounds,
         may: impl Fn(u32) -> bool,
     ) -> Vec<Vec<u32>> {
+        if bounds.n_visits == 0 {
+            let lists = self.vectors.scan(queries, bounds.limit, may);
+            return lists.into_iter().map(Shortlist::slots).collect();
+        }
         let search = |query| {
             let walked = self.walk(query, bounds, &may);
             walked.unwrap_or_else(|| self.scan(query, bounds.limit, &may))

@@ -1,9 +1,10 @@
 //! The index that the engine uses: searched and changed at the same time.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 
 use super::walk::MAX_SLOTS;
@@ -71,7 +72,7 @@ impl LiveIndex {
     /// [`IndexError::NotSaved`], [`IndexError::Stale`], [`IndexError::Damaged`], [`IndexError::Io`]:
     /// whichever it is, begin with [`new`](Self::new) and insert everything.
     pub fn open(dim: usize, folder: &Path, stamp: &str) -> Result<Self, IndexError> {
-        let graph = saved::load(folder, stamp)?;
+        let graph = GraphIndex::open(folder, stamp)?;
         match graph.dim() == dim {
             true => Ok(Self::with(dim, Some(graph))),
             false => Err(IndexError::Dimension {
@@ -98,16 +99,24 @@ impl LiveIndex {
     }
 
     /// Saves the graph in `folder`, in place of the one saved there before, under a `stamp` that says
-    /// which registry and model it is of. `false`: there is no graph, and nothing worth saving.
-    /// Insertions wait meanwhile.
+    /// which registry and model it is of; from then on its `f32` numbers are read from there. `false`:
+    /// there is no graph, and nothing worth saving. Insertions wait meanwhile.
     ///
     /// # Errors
     /// [`IndexError::Io`]; what was saved before then still stands.
     pub fn save(&self, folder: &Path, stamp: &str) -> Result<bool, IndexError> {
-        match &self.shared.read().graph {
-            Some(graph) => saved::save(graph, folder, stamp).map(|()| true),
-            None => Ok(false),
-        }
+        // Nobody builds another graph meanwhile.
+        let _building = self.shared.lock_building();
+        let rows = match &self.shared.read().graph {
+            Some(graph) => saved::save(graph, folder, stamp)?,
+            None => return Ok(false),
+        };
+        let mut parts = self.shared.write();
+        let in_memory = parts.graph.as_mut().map(|graph| graph.keep_values_in(rows));
+        drop(parts);
+        // Freeing them takes a while, and nobody has to wait for it.
+        drop(in_memory);
+        Ok(true)
     }
 
     /// Numbers in a vector.
@@ -228,8 +237,12 @@ impl Shared {
         self.parts.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lock_building(&self) -> MutexGuard<'_, ()> {
+        self.building.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn build_while_due(&self) {
-        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        let _building = self.lock_building();
         while self.read().is_graph_due() {
             self.build();
         }
@@ -242,7 +255,7 @@ impl Shared {
             let parts = self.read();
             let mut copied = ExactIndex::new(parts.recent.dim());
             for (entry, values) in parts.iter() {
-                copied.push(entry, values);
+                copied.push(entry, &values);
             }
             copied
         };
@@ -253,7 +266,7 @@ impl Shared {
         for &entry in &touched {
             graph.remove(entry);
             if let Some(values) = parts.recent.values(entry) {
-                recent.push(entry, values);
+                recent.push(entry, &values);
             }
         }
         let old = (
@@ -267,7 +280,7 @@ impl Shared {
 }
 
 impl Parts {
-    fn iter(&self) -> impl Iterator<Item = (EntryId, &[f32])> {
+    fn iter(&self) -> impl Iterator<Item = (EntryId, Cow<'_, [f32]>)> {
         let old = self.graph.iter().flat_map(GraphIndex::iter);
         old.chain(self.recent.iter())
     }
@@ -275,7 +288,7 @@ impl Parts {
     fn insert(&mut self, entry: EntryId, embedding: &Embedding) -> Result<(), IndexError> {
         let known = self.recent.values(entry);
         let known = known.or_else(|| self.graph.as_ref()?.values(entry));
-        if known == Some(embedding.as_slice()) {
+        if known.as_deref() == Some(embedding.as_slice()) {
             return Ok(());
         }
         self.recent.insert(entry, embedding)?;

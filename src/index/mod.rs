@@ -13,6 +13,8 @@ mod kernel;
 mod links;
 mod live;
 mod saved;
+mod tile;
+mod values;
 mod vectors;
 mod walk;
 
