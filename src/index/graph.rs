@@ -25,10 +25,6 @@ pub const DEFAULT_EF: usize = 128;
 /// met on the way costs about eight times what it costs in passing.
 const SCAN_SHARE: usize = 8;
 
-/// Where many queries are asked at once and the processor can multiply them side by side, a scan of so
-/// many vectors for each candidate that a walk keeps takes no longer than the walks, and finds all.
-const SCANNED_FOR_EF: usize = 1_000;
-
 /// Vectors that a walk sees for each whose links it follows, about: 1,107 with 48 to follow among the
 /// 100,000 of [`DEFAULT_EF`].
 const SEEN_PER_STEP: u64 = 20;
@@ -122,6 +118,19 @@ impl GraphIndex {
         self.vectors.size_bytes() + self.graph.size_bytes() + per_slot * self.vectors.len()
     }
 
+    /// Links between vectors.
+    pub fn n_links(&self) -> usize {
+        self.graph.n_links()
+    }
+
+    /// The file that `f32` numbers are read from, once the graph is saved.
+    pub(super) fn rows(&self) -> Option<&RowFile> {
+        match &self.vectors.values {
+            Values::Memory(_) => None,
+            Values::File(rows) => Some(rows),
+        }
+    }
+
     /// Takes a vector out; `false` if there was none.
     pub fn remove(&mut self, entry: EntryId) -> bool {
         let Some(slot) = self.slots.remove(&entry) else {
@@ -170,9 +179,7 @@ impl GraphIndex {
         ef: usize,
         allow: Option<Allow<'_>>,
     ) -> Result<Vec<Vec<Neighbour>>, IndexError> {
-        let n = self.vectors.len();
-        let is_scan_quicker = self.vectors.is_quick_for(queries.len()) && n <= ef * SCANNED_FOR_EF;
-        let n_visits = if is_scan_quicker { 0 } else { n / SCAN_SHARE };
+        let n_visits = self.vectors.len() / SCAN_SHARE;
         self.search_within(n_visits, queries, k, ef, allow)
     }
 
@@ -242,10 +249,6 @@ impl GraphIndex {
         bounds: &Bounds,
         may: impl Fn(u32) -> bool,
     ) -> Vec<Vec<u32>> {
-        if bounds.n_visits == 0 {
-            let lists = self.vectors.scan(queries, bounds.limit, may);
-            return lists.into_iter().map(Shortlist::slots).collect();
-        }
         let search = |query| {
             let walked = self.walk(query, bounds, &may);
             walked.unwrap_or_else(|| self.scan(query, bounds.limit, &may))

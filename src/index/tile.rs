@@ -163,8 +163,7 @@ mod avx512 {
         queries: [&QueryCodes; TOGETHER],
     ) -> [[i32; TILE]; TOGETHER] {
         let fours = queries.map(|query| &query.signed.as_chunks::<4>().0[..biased.len()]);
-        let mut sums =
-            queries.map(|query| [_mm512_set1_epi32(-128 * query.sum); N_REGISTERS]);
+        let mut sums = queries.map(|query| [_mm512_set1_epi32(-128 * query.sum); N_REGISTERS]);
         for (at, column) in biased.iter().enumerate() {
             let (registers, _) = column.as_chunks::<64>();
             for (sums, fours) in sums.iter_mut().zip(&fours) {

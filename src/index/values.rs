@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,6 +38,15 @@ impl RowFile {
             checksums,
             has_complained: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a row was read that is not what was once written.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.has_complained.load(Ordering::Relaxed)
     }
 
     /// Reads the row at `slot`; `false` where it is not what was once written, which is said in the log

@@ -14,7 +14,7 @@ use crate::domain::{Embedding, Similarity};
 // cache while all queries pass over them.
 
 /// So many queries make it worth while to lay out codes anew for them.
-pub(super) const MANY_QUERIES: usize = 12;
+const MANY_QUERIES: usize = 12;
 
 /// How many of the best by code are compared anew by `f32` to get the best `k` right.
 ///
@@ -345,11 +345,6 @@ impl Vectors {
             true => Tile::new(self.kernel, self.stride),
             false => None,
         }
-    }
-
-    /// Whether scans for so many queries at a time are quicker than so many scans.
-    pub(super) fn is_quick_for(&self, n_queries: usize) -> bool {
-        self.tile(n_queries).is_some()
     }
 
     /// Puts a slot on the list if it is good enough and `allow` lets it through.
