@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build program demo test test-kill test-api test-console check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate clean
+.PHONY: help setup build program demo test test-kill test-api test-console test-spark check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate clean
 
 CARGO ?= cargo
 
@@ -35,6 +35,9 @@ test-api: program ## requests made from the API's description, good and bad, to 
 
 test-console: program ## the console in headless Chromium; screenshots in target/screenshots/
 	@scripts/test_console.sh
+
+test-spark: build ## a scan on a Spark cluster on this machine, one worker killed in the middle; needs Java 17
+	@integrations/spark/test_cluster.sh
 
 check: setup fmt clippy unit doc ## the fast loop: format, lints, unit tests, documentation
 

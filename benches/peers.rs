@@ -23,13 +23,15 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use touchstone::domain::Embedding;
 use touchstone::embed::{Embedder, OnnxEmbedder};
-use touchstone::index::{Allow, DEFAULT_EF, EntryId, ExactIndex, GraphIndex, Neighbour};
+use touchstone::index::{Allow, DEFAULT_EF, EntryId, ExactIndex, GraphIndex, LiveIndex, Neighbour};
 
 const K: usize = 10;
 /// Candidates that a walk keeps.
 const EFS: [usize; 9] = [10, 16, 24, 32, 48, 64, 96, 160, 320];
 /// Windows of a photo, searched in one call.
 const N_WINDOWS: usize = 65;
+/// Queries in one call as the engine asks them.
+const BATCHES: [usize; 2] = [N_WINDOWS, 300];
 /// Each figure is the best of so many passes over the queries.
 const N_PASSES: usize = 3;
 /// Queries with a filter.
@@ -172,20 +174,85 @@ impl Data {
 fn search(data: &Data) {
     let exact = data.exact();
     let (wall, cpu) = (Instant::now(), ProcessTime::now());
-    let graph = GraphIndex::build(exact.clone());
+    let mut graph = GraphIndex::build(exact.clone());
     let (build_wall_s, build_s) = (wall.elapsed().as_secs_f64(), cpu.elapsed().as_secs_f64());
     let runs: Vec<_> = EFS
         .iter()
         .map(|&ef| curve_point(&graph, data, ef))
         .collect();
     let [p50, p99] = latencies(&graph, data);
+    let batches = BATCHES.map(|n| batch(&graph, data, n));
+    let filtered = filtered(&exact, &graph, data);
+    let bytes_built = graph.size_bytes();
     println!(
         "{}",
         json!({
-            "build_s": build_s, "build_wall_s": build_wall_s, "bytes": graph.size_bytes(), "runs": runs,
-            "p50_ms": p50, "p99_ms": p99, "filtered": filtered(&exact, &graph, data),
+            "build_s": build_s, "build_wall_s": build_wall_s, "bytes_built": bytes_built, "runs": runs,
+            "p50_ms": p50, "p99_ms": p99, "filtered": filtered, "batches": batches,
+            "opened": opened(&mut graph, data),
         })
     );
+}
+
+/// What many queries in one call cost, beside as many calls, with as many candidates as the engine keeps.
+fn batch(graph: &GraphIndex, data: &Data, n_queries: usize) -> Value {
+    let queries = &data.queries[..data.queries.len() / n_queries * n_queries];
+    let together = || -> Vec<Vec<Neighbour>> {
+        let batches = queries.chunks(n_queries);
+        let answers = batches.map(|batch| graph.search_many(batch, K, DEFAULT_EF, None));
+        answers.flat_map(|a| a.expect("one dimension")).collect()
+    };
+    let one_by_one = || -> Vec<Vec<Neighbour>> {
+        let answers = queries
+            .iter()
+            .map(|query| one(graph, query, DEFAULT_EF, None));
+        answers.collect()
+    };
+    let [single, batch] = [best_s(one_by_one), best_s(together)];
+    json!({
+        "n": n_queries, "ratio": single / batch, "ms": batch * 1e3 / (queries.len() / n_queries) as f64,
+        "recall": recall(&together(), &data.truths), "recall_single": recall(&one_by_one(), &data.truths),
+    })
+}
+
+/// The graph saved and opened again: how long that takes (by the clock, the file being in the system's
+/// cache), and what it costs to read `f32` numbers from the file.
+fn opened(graph: &mut GraphIndex, data: &Data) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/data/index-saved");
+    let started = Instant::now();
+    graph.save(&folder, "a bench").expect("room on the disk");
+    let save_s = started.elapsed().as_secs_f64();
+    let open = || GraphIndex::open(&folder, "a bench").expect("what was just saved");
+    let open_ms = (0..N_PASSES).map(|_| {
+        let started = Instant::now();
+        black_box(open());
+        started.elapsed().as_secs_f64() * 1e3
+    });
+    let open_ms = open_ms.fold(f64::INFINITY, f64::min);
+    let opened = open();
+    let [p50, p99] = latencies(&opened, data);
+    let live = LiveIndex::open(data.vectors[0].dim(), &folder, "a bench").expect("just saved");
+    let alone = BATCHES.map(|n| batch_alone(&live, data, n));
+    fs::remove_dir_all(&folder).expect("what was just saved");
+    json!({ "save_s": save_s, "open_ms": open_ms, "bytes": opened.size_bytes(), "p50_ms": p50, "p99_ms": p99, "alone": alone })
+}
+
+/// As [`batch`], by the clock, where nobody else searches: the index takes all cores then.
+fn batch_alone(live: &LiveIndex, data: &Data, n_queries: usize) -> Value {
+    let queries = &data.queries[..data.queries.len() / n_queries * n_queries];
+    let pass = |n_together: usize| {
+        let passes = (0..N_PASSES).map(|_| {
+            let started = Instant::now();
+            for some in queries.chunks(n_together) {
+                black_box(live.search_many(some, K, None).expect("one dimension"));
+            }
+            started.elapsed().as_secs_f64()
+        });
+        passes.fold(f64::INFINITY, f64::min)
+    };
+    let [single, batch] = [pass(1), pass(n_queries)];
+    let n_batches = (queries.len() / n_queries) as f64;
+    json!({ "n": n_queries, "ratio": single / batch, "ms": batch * 1e3 / n_batches })
 }
 
 fn curve_point(graph: &GraphIndex, data: &Data, ef: usize) -> Value {
@@ -290,7 +357,7 @@ fn recall(answers: &[Vec<Neighbour>], truths: &[HashSet<u64>]) -> f64 {
         .iter()
         .zip(truths)
         .map(|(answer, truth)| answer.iter().filter(|n| truth.contains(&n.entry.0)).count());
-    found.sum::<usize>() as f64 / (truths.len() * K) as f64
+    found.sum::<usize>() as f64 / (answers.len() * K) as f64
 }
 
 fn words(path: &str) -> Vec<u32> {

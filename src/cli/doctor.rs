@@ -9,7 +9,8 @@ use super::args::DoctorCommand;
 use super::{Outcome, print_json};
 use crate::config::Settings;
 use crate::embed::{Embedder, OnnxEmbedder};
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::{Engine, EngineSettings, Registry};
+use crate::index::IndexState;
 use crate::ocr::TextReader;
 use crate::runtime;
 use crate::store::Store;
@@ -40,14 +41,21 @@ pub(super) fn run(settings: Settings, command: DoctorCommand) -> anyhow::Result<
 }
 
 fn all_checks(settings: &EngineSettings) -> Vec<Check> {
-    vec![
+    let mut checks = vec![
         check("runtime", runtime_text()),
         check("network", network_text(settings)),
         check("words", words_text(settings)),
         check("disk", disk_text(&settings.home)),
         check("database", database_text(&settings.home)),
-        check("registry", registry_text(settings)),
-    ]
+    ];
+    match Engine::open(settings.clone()) {
+        Ok(engine) => {
+            checks.push(check("registry", registry_text(&engine)));
+            checks.push(check("index", index_text(&engine)));
+        }
+        Err(error) => checks.push(check("registry", Err(error.into()))),
+    }
+    checks
 }
 
 fn check(name: &'static str, outcome: anyhow::Result<String>) -> Check {
@@ -104,8 +112,7 @@ fn database_text(home: &Path) -> anyhow::Result<String> {
     ))
 }
 
-fn registry_text(settings: &EngineSettings) -> anyhow::Result<String> {
-    let engine = Engine::open(settings.clone())?;
+fn registry_text(engine: &Engine) -> anyhow::Result<String> {
     Ok(engine.with_registry(|registry| {
         format!(
             "{} assets, {} pictures, {} vectors searchable",
@@ -114,4 +121,68 @@ fn registry_text(settings: &EngineSettings) -> anyhow::Result<String> {
             registry.n_vectors()
         )
     })?)
+}
+
+/// What searches go through, as it is after every vector was compared with the database.
+fn index_text(engine: &Engine) -> anyhow::Result<String> {
+    let states = engine.with_registry(Registry::index_states)?;
+    Ok(states
+        .map(|(space, state)| format!("{space}: {}", state_text(&state)))
+        .join("; "))
+}
+
+fn state_text(state: &IndexState) -> String {
+    let Some(graph) = &state.graph else {
+        return format!("{} vectors, all looked at", state.n_scanned);
+    };
+    let saved = match &graph.saved_in {
+        Some(path) => format!("saved in {}", path.display()),
+        None => "not saved yet".to_owned(),
+    };
+    let damage = match graph.is_damaged {
+        true => ", where some were damaged and come from the database now",
+        false => "",
+    };
+    format!(
+        "graph of {} vectors with {} links, {} MB in memory, {saved}{damage}; {} taken out, {} newer ones looked at",
+        graph.n_vectors,
+        graph.n_links,
+        graph.size_bytes.div_ceil(1_000_000),
+        graph.n_dead,
+        state.n_scanned,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::GraphState;
+
+    #[test]
+    fn an_index_is_described_with_or_without_a_graph() {
+        let mut state = IndexState {
+            n_scanned: 7,
+            graph: None,
+        };
+        assert_eq!(state_text(&state), "7 vectors, all looked at");
+        let graph = GraphState {
+            n_vectors: 60_000,
+            n_dead: 2,
+            n_links: 900_000,
+            size_bytes: 25_500_000,
+            saved_in: Some("home/index/window/generation-3/graph.bin".into()),
+            is_damaged: false,
+        };
+        state.graph = Some(graph.clone());
+        assert_eq!(
+            state_text(&state),
+            "graph of 60000 vectors with 900000 links, 26 MB in memory, \
+             saved in home/index/window/generation-3/graph.bin; 2 taken out, 7 newer ones looked at"
+        );
+        state.graph = Some(GraphState {
+            is_damaged: true,
+            ..graph
+        });
+        assert!(state_text(&state).contains("damaged"));
+    }
 }

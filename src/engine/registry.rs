@@ -12,7 +12,7 @@ use super::describe::{SPACE_WHOLE, SPACE_WINDOW};
 use super::word_marks::{AssetWords, FoundWord};
 use super::{Engine, EngineError};
 use crate::domain::{Asset, AssetId, Embedding, PictureId};
-use crate::index::{EntryId, IndexError, LiveIndex};
+use crate::index::{EntryId, IndexError, IndexState, LiveIndex};
 use crate::matching::hash::PictureHash;
 use crate::ocr::Word;
 use crate::store::{IndexedPicture, RegistryChange};
@@ -98,6 +98,14 @@ impl Registry {
     /// Vectors that windows are searched in.
     pub fn n_vectors(&self) -> usize {
         self.windows.len()
+    }
+
+    /// What the indexes of windows and of whole pictures consist of, by the names of their folders.
+    pub fn index_states(&self) -> [(&'static str, IndexState); 2] {
+        [
+            (SPACE_WINDOW, self.windows.state()),
+            (SPACE_WHOLE, self.wholes.state()),
+        ]
     }
 
     /// An asset that photos are compared with today.

@@ -1,5 +1,6 @@
 //! The index that looks at everything.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::vectors::{Query, Vectors, n_candidates};
@@ -113,13 +114,13 @@ impl ExactIndex {
     }
 
     /// The numbers kept under `entry`.
-    pub(super) fn values(&self, entry: EntryId) -> Option<&[f32]> {
+    pub(super) fn values(&self, entry: EntryId) -> Option<Cow<'_, [f32]>> {
         let slot = self.slots.get(&entry)?;
         Some(self.vectors.values(*slot as usize))
     }
 
     /// Every entry with its numbers.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, &[f32])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, Cow<'_, [f32]>)> {
         let entries = self.vectors.entries().iter().enumerate();
         entries.map(|(slot, &entry)| (entry, self.vectors.values(slot)))
     }

@@ -1,13 +1,17 @@
 //! The index that walks a graph.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::builder;
 use super::exact::slots_of;
 use super::links::Graph;
+use super::values::{RowFile, Values};
 use super::vectors::{Query, Shortlist, Vectors, n_candidates};
 use super::walk::{MAX_SLOTS, Target, Walker};
-use super::{Allow, EntryId, ExactIndex, IndexError, Neighbour};
+use super::{Allow, EntryId, ExactIndex, IndexError, Neighbour, saved};
 use crate::domain::Embedding;
 
 /// Candidates that a walk keeps, at least.
@@ -53,6 +57,25 @@ impl GraphIndex {
         Self::from_parts(vectors, graph)
     }
 
+    /// Saves the graph in `folder`, in place of the one saved there before, under a `stamp` that says what
+    /// it is of; from then on its `f32` numbers are read from there.
+    ///
+    /// # Errors
+    /// [`IndexError::Io`]; what was saved before then still stands.
+    pub fn save(&mut self, folder: &Path, stamp: &str) -> Result<(), IndexError> {
+        let rows = saved::save(self, folder, stamp)?;
+        self.keep_values_in(rows);
+        Ok(())
+    }
+
+    /// The graph that was saved in `folder` under `stamp`, with its `f32` numbers left in the file.
+    ///
+    /// # Errors
+    /// [`IndexError::NotSaved`], [`IndexError::Stale`], [`IndexError::Damaged`], [`IndexError::Io`].
+    pub fn open(folder: &Path, stamp: &str) -> Result<Self, IndexError> {
+        saved::load(folder, stamp)
+    }
+
     pub(super) fn from_parts(vectors: Vectors, graph: Graph) -> Self {
         let slots = vectors.entries().iter().copied().zip(0..).collect();
         let is_dead = vec![false; vectors.len()];
@@ -89,10 +112,23 @@ impl GraphIndex {
         self.n_dead
     }
 
-    /// Bytes of memory that vectors and links take up, about.
+    /// Bytes that vectors and links take up in memory, about: the `f32` numbers only until the graph is saved.
     pub fn size_bytes(&self) -> usize {
         let per_slot = size_of::<(EntryId, u32)>() + size_of::<bool>();
         self.vectors.size_bytes() + self.graph.size_bytes() + per_slot * self.vectors.len()
+    }
+
+    /// Links between vectors.
+    pub fn n_links(&self) -> usize {
+        self.graph.n_links()
+    }
+
+    /// The file that `f32` numbers are read from, once the graph is saved.
+    pub(super) fn rows(&self) -> Option<&RowFile> {
+        match &self.vectors.values {
+            Values::Memory(_) => None,
+            Values::File(rows) => Some(rows),
+        }
     }
 
     /// Takes a vector out; `false` if there was none.
@@ -105,14 +141,24 @@ impl GraphIndex {
         true
     }
 
+    /// Whether no two vectors stand under one entry.
+    pub(super) fn has_each_entry_once(&self) -> bool {
+        self.slots.len() == self.len()
+    }
+
+    /// Reads numbers from a file from now on; answers with those that were in memory.
+    pub(super) fn keep_values_in(&mut self, rows: RowFile) -> Values {
+        std::mem::replace(&mut self.vectors.values, Values::File(Arc::new(rows)))
+    }
+
     /// The numbers kept under `entry`.
-    pub(super) fn values(&self, entry: EntryId) -> Option<&[f32]> {
+    pub(super) fn values(&self, entry: EntryId) -> Option<Cow<'_, [f32]>> {
         let slot = self.slots.get(&entry)?;
         Some(self.vectors.values(*slot as usize))
     }
 
     /// Every entry with its numbers.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, &[f32])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, Cow<'_, [f32]>)> {
         let all = self.vectors.entries().iter().zip(&self.is_dead).enumerate();
         let alive = all.filter(|(_, (_, is_dead))| !**is_dead);
         alive.map(|(slot, (&entry, _))| (entry, self.vectors.values(slot)))

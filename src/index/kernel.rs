@@ -9,21 +9,25 @@ pub(super) const ROW_ALIGN: usize = 64;
 /// A query's codes in the forms that kernels want.
 pub(super) struct QueryCodes {
     /// The codes, padded with zeros, shape `[stride]`, `-127..=127`.
-    signed: Vec<i8>,
+    pub(super) signed: Vec<i8>,
     /// The same plus 128: `vpdpbusd` multiplies an unsigned with a signed operand.
     biased: Vec<u8>,
     /// The same without signs, for `vpmaddubsw`, which does so too.
     magnitudes: Vec<u8>,
+    /// Sum of the codes.
+    pub(super) sum: i32,
 }
 
 impl QueryCodes {
     pub(super) fn new(signed: Vec<i8>) -> Self {
         let biased = signed.iter().map(|&c| (c as u8) ^ 0x80).collect();
         let magnitudes = signed.iter().map(|c| c.unsigned_abs()).collect();
+        let sum = signed.iter().map(|&c| i32::from(c)).sum();
         Self {
             signed,
             biased,
             magnitudes,
+            sum,
         }
     }
 }
@@ -41,7 +45,7 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     #[inline]
-    fn row(&self, slot: usize) -> &'a [i8] {
+    pub(super) fn row(&self, slot: usize) -> &'a [i8] {
         &self.codes[slot * self.stride..][..self.stride]
     }
 }

@@ -119,6 +119,12 @@ pub(super) struct Graph {
 }
 
 impl Graph {
+    /// Links in all layers.
+    pub(super) fn n_links(&self) -> usize {
+        let targets = self.layers.iter().flat_map(|layer| &layer.targets);
+        targets.filter(|target| **target != NOBODY).count()
+    }
+
     /// Bytes that all links take up.
     pub(super) fn size_bytes(&self) -> usize {
         self.layers.iter().map(Links::size_bytes).sum()

@@ -1,11 +1,15 @@
 //! The index that the engine uses: searched and changed at the same time.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{
+    Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use std::thread;
 
+use super::values::RowFile;
 use super::walk::MAX_SLOTS;
 use super::{Allow, DEFAULT_EF, EntryId, ExactIndex, GraphIndex, IndexError, Neighbour, saved};
 use crate::domain::Embedding;
@@ -19,6 +23,13 @@ pub const EXACT_LIMIT: usize = 50_000;
 /// share of it, one in so many.
 const GROWTH_SHARE: usize = 8;
 
+/// Queries that take much longer than a thread to start: about two milliseconds.
+const WORTH_A_THREAD: usize = 20;
+
+/// Asked once: it reads files.
+static N_CORES: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
+
 /// Nearest neighbours among vectors that come and go.
 ///
 /// Searches run side by side; an insertion or removal is seen by every search that starts after it.
@@ -31,6 +42,8 @@ pub struct LiveIndex {
 
 struct Shared {
     parts: RwLock<Parts>,
+    /// Searches under way, which share the cores. (One that panics stays counted: fewer threads.)
+    n_searching: AtomicUsize,
     /// Held while a graph is built.
     building: Mutex<()>,
     /// Whether a thread is building, or about to.
@@ -44,6 +57,32 @@ struct Parts {
     /// While a graph is built: the entries that changed since the vectors for it were copied.
     touched: Option<HashSet<EntryId>>,
     exact_limit: usize,
+}
+
+/// What a [`LiveIndex`] consists of, for people who look after one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexState {
+    /// Vectors that all are looked at.
+    pub n_scanned: usize,
+    /// The rest, if there is one.
+    pub graph: Option<GraphState>,
+}
+
+/// What the graph of a [`LiveIndex`] consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphState {
+    /// Vectors held.
+    pub n_vectors: usize,
+    /// Vectors taken out that searches still walk through.
+    pub n_dead: usize,
+    /// Links between vectors.
+    pub n_links: usize,
+    /// Bytes in memory.
+    pub size_bytes: usize,
+    /// The file that `f32` numbers are read from; `None` until the graph is saved.
+    pub saved_in: Option<PathBuf>,
+    /// Whether numbers in that file were found damaged; the registry's took their place.
+    pub is_damaged: bool,
 }
 
 impl LiveIndex {
@@ -71,7 +110,7 @@ impl LiveIndex {
     /// [`IndexError::NotSaved`], [`IndexError::Stale`], [`IndexError::Damaged`], [`IndexError::Io`]:
     /// whichever it is, begin with [`new`](Self::new) and insert everything.
     pub fn open(dim: usize, folder: &Path, stamp: &str) -> Result<Self, IndexError> {
-        let graph = saved::load(folder, stamp)?;
+        let graph = GraphIndex::open(folder, stamp)?;
         match graph.dim() == dim {
             true => Ok(Self::with(dim, Some(graph))),
             false => Err(IndexError::Dimension {
@@ -91,6 +130,7 @@ impl LiveIndex {
         Self {
             shared: Arc::new(Shared {
                 parts: RwLock::new(parts),
+                n_searching: AtomicUsize::new(0),
                 building: Mutex::default(),
                 has_builder: AtomicBool::new(false),
             }),
@@ -98,15 +138,40 @@ impl LiveIndex {
     }
 
     /// Saves the graph in `folder`, in place of the one saved there before, under a `stamp` that says
-    /// which registry and model it is of. `false`: there is no graph, and nothing worth saving.
-    /// Insertions wait meanwhile.
+    /// which registry and model it is of; from then on its `f32` numbers are read from there. `false`:
+    /// there is no graph, and nothing worth saving. Insertions wait meanwhile.
     ///
     /// # Errors
     /// [`IndexError::Io`]; what was saved before then still stands.
     pub fn save(&self, folder: &Path, stamp: &str) -> Result<bool, IndexError> {
-        match &self.shared.read().graph {
-            Some(graph) => saved::save(graph, folder, stamp).map(|()| true),
-            None => Ok(false),
+        // Nobody builds another graph meanwhile.
+        let _building = self.shared.lock_building();
+        let rows = match &self.shared.read().graph {
+            Some(graph) => saved::save(graph, folder, stamp)?,
+            None => return Ok(false),
+        };
+        let mut parts = self.shared.write();
+        let in_memory = parts.graph.as_mut().map(|graph| graph.keep_values_in(rows));
+        drop(parts);
+        // Freeing them takes a while, and nobody has to wait for it.
+        drop(in_memory);
+        Ok(true)
+    }
+
+    /// What it consists of at the moment.
+    pub fn state(&self) -> IndexState {
+        let parts = self.shared.read();
+        let graph = parts.graph.as_ref().map(|graph| GraphState {
+            n_vectors: graph.len(),
+            n_dead: graph.n_dead(),
+            n_links: graph.n_links(),
+            size_bytes: graph.size_bytes(),
+            saved_in: graph.rows().map(|rows| rows.path().to_owned()),
+            is_damaged: graph.rows().is_some_and(RowFile::is_damaged),
+        });
+        IndexState {
+            n_scanned: parts.recent.len(),
+            graph,
         }
     }
 
@@ -180,17 +245,11 @@ impl LiveIndex {
         allow: Option<Allow<'_>>,
     ) -> Result<Vec<Vec<Neighbour>>, IndexError> {
         let parts = self.shared.read();
-        let mut answers = parts.recent.search_many(queries, k, allow)?;
-        if let Some(graph) = &parts.graph {
-            let ef = DEFAULT_EF.max(k.saturating_mul(2));
-            let further = graph.search_many(queries, k, ef, allow)?;
-            for (answer, further) in answers.iter_mut().zip(further) {
-                answer.extend(further);
-                answer.sort_unstable_by(Neighbour::best_first);
-                answer.truncate(k);
-            }
-        }
-        Ok(answers)
+        let n_searching = self.shared.n_searching.fetch_add(1, Ordering::Relaxed) + 1;
+        let n_threads = (*N_CORES / n_searching).min(queries.len() / WORTH_A_THREAD);
+        let answers = parts.search_on(n_threads, queries, k, allow);
+        self.shared.n_searching.fetch_sub(1, Ordering::Relaxed);
+        answers
     }
 
     /// Returns when the graph holds what it should: at once for few vectors, after minutes for many.
@@ -228,8 +287,12 @@ impl Shared {
         self.parts.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lock_building(&self) -> MutexGuard<'_, ()> {
+        self.building.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn build_while_due(&self) {
-        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        let _building = self.lock_building();
         while self.read().is_graph_due() {
             self.build();
         }
@@ -242,7 +305,7 @@ impl Shared {
             let parts = self.read();
             let mut copied = ExactIndex::new(parts.recent.dim());
             for (entry, values) in parts.iter() {
-                copied.push(entry, values);
+                copied.push(entry, &values);
             }
             copied
         };
@@ -253,7 +316,7 @@ impl Shared {
         for &entry in &touched {
             graph.remove(entry);
             if let Some(values) = parts.recent.values(entry) {
-                recent.push(entry, values);
+                recent.push(entry, &values);
             }
         }
         let old = (
@@ -267,7 +330,55 @@ impl Shared {
 }
 
 impl Parts {
-    fn iter(&self) -> impl Iterator<Item = (EntryId, &[f32])> {
+    /// Searches with so many threads, of its own: a job that `rayon` hands to a waiting thread may want
+    /// the lock that the searcher holds.
+    fn search_on(
+        &self,
+        n_threads: usize,
+        queries: &[Embedding],
+        k: usize,
+        allow: Option<Allow<'_>>,
+    ) -> Result<Vec<Vec<Neighbour>>, IndexError> {
+        if n_threads <= 1 {
+            return self.search(queries, k, allow);
+        }
+        let (own, others) = queries.split_at(queries.len() / n_threads);
+        thread::scope(|scope| {
+            let others = others.chunks(others.len().div_ceil(n_threads - 1));
+            let others: Vec<_> = others
+                .map(|some| scope.spawn(move || self.search(some, k, allow)))
+                .collect();
+            let mut answers = self.search(own, k, allow)?;
+            for other in others {
+                match other.join() {
+                    Ok(further) => answers.extend(further?),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            Ok(answers)
+        })
+    }
+
+    fn search(
+        &self,
+        queries: &[Embedding],
+        k: usize,
+        allow: Option<Allow<'_>>,
+    ) -> Result<Vec<Vec<Neighbour>>, IndexError> {
+        let mut answers = self.recent.search_many(queries, k, allow)?;
+        if let Some(graph) = &self.graph {
+            let ef = DEFAULT_EF.max(k.saturating_mul(2));
+            let further = graph.search_many(queries, k, ef, allow)?;
+            for (answer, further) in answers.iter_mut().zip(further) {
+                answer.extend(further);
+                answer.sort_unstable_by(Neighbour::best_first);
+                answer.truncate(k);
+            }
+        }
+        Ok(answers)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (EntryId, Cow<'_, [f32]>)> {
         let old = self.graph.iter().flat_map(GraphIndex::iter);
         old.chain(self.recent.iter())
     }
@@ -275,7 +386,7 @@ impl Parts {
     fn insert(&mut self, entry: EntryId, embedding: &Embedding) -> Result<(), IndexError> {
         let known = self.recent.values(entry);
         let known = known.or_else(|| self.graph.as_ref()?.values(entry));
-        if known == Some(embedding.as_slice()) {
+        if known.as_deref() == Some(embedding.as_slice()) {
             return Ok(());
         }
         self.recent.insert(entry, embedding)?;

@@ -13,6 +13,8 @@ mod kernel;
 mod links;
 mod live;
 mod saved;
+mod tile;
+mod values;
 mod vectors;
 mod walk;
 
@@ -28,7 +30,7 @@ use crate::domain::Similarity;
 pub use error::IndexError;
 pub use exact::ExactIndex;
 pub use graph::{DEFAULT_EF, GraphIndex};
-pub use live::{EXACT_LIMIT, LiveIndex};
+pub use live::{EXACT_LIMIT, GraphState, IndexState, LiveIndex};
 
 /// Under what number a vector is kept; what it stands for is the caller's matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

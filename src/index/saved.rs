@@ -1,25 +1,36 @@
-//! A graph on disk: `manifest.json` names the folder of the generation that counts and the checksum of
-//! the file in it. The checksum is compared before anything in the file is believed.
+//! A graph on disk: `manifest.json` names the folder of the generation that counts, and the checksum of what
+//! a walk needs of the file in it, which is read into memory and compared before any of it is used. The
+//! `f32` numbers stay in the file; each row is compared with a checksum of its own whenever it is read.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
 
+use bytemuck::{NoUninit, Pod};
+use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::links::{Graph, Links, NOBODY};
+use super::values::{RowFile, Values, read_at};
 use super::vectors::Vectors;
 use super::walk::MAX_SLOTS;
-use super::{EntryId, GraphIndex, IndexError};
-use crate::domain::FileDigest;
+use super::{EntryId, GraphIndex, IndexError, huge_pages};
 
 const MANIFEST: &str = "manifest.json";
 const GRAPH_FILE: &str = "graph.bin";
 const GENERATION_PREFIX: &str = "generation-";
 /// Changes with the layout of the file.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+/// What a file begins with; another number where bytes stand in another order.
+const MAGIC: u64 = u64::from_le_bytes(*b"touchidx");
+/// Numbers that tell the sizes of everything.
+const N_SHAPE: usize = 32;
+const MAX_LAYERS: usize = (N_SHAPE - 4) / 2;
+const MAX_DIM: usize = 1 << 16;
+/// Bytes that are worth a thread.
+const READ_TOGETHER: usize = 4 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
@@ -27,7 +38,8 @@ struct Manifest {
     generation: u64,
     stamp: String,
     n_bytes: u64,
-    sha256: String,
+    /// Of what stands before the `f32` numbers, whose rows have checksums of their own there.
+    crc32: u32,
 }
 
 impl Manifest {
@@ -55,22 +67,23 @@ fn damaged(path: &Path, reason: impl Into<String>) -> IndexError {
     }
 }
 
-/// Writes the graph as a new generation, makes it count, and removes the others.
-pub(super) fn save(index: &GraphIndex, folder: &Path, stamp: &str) -> Result<(), IndexError> {
+/// Writes the graph as a new generation, makes it count, and removes the others. Answers with where its
+/// `f32` numbers can be read.
+pub(super) fn save(index: &GraphIndex, folder: &Path, stamp: &str) -> Result<RowFile, IndexError> {
     at(folder, fs::create_dir_all(folder))?;
     let newest = generations(folder)?.into_iter().max();
     let generation = newest.map_or(1, |newest| newest + 1);
     let own_folder = generation_folder(folder, generation);
     at(&own_folder, fs::create_dir(&own_folder))?;
     let path = own_folder.join(GRAPH_FILE);
-    let (n_bytes, sha256) = at(&path, write_graph(index, &path))?;
+    let written = at(&path, write_graph(index, &path))?;
     at(&own_folder, sync_folder(&own_folder))?;
     let manifest = Manifest {
         format: FORMAT,
         generation,
         stamp: stamp.to_owned(),
-        n_bytes,
-        sha256,
+        n_bytes: written.n_bytes,
+        crc32: written.crc32,
     };
     write_manifest(folder, &manifest)?;
     for old in generations(folder)? {
@@ -79,7 +92,7 @@ pub(super) fn save(index: &GraphIndex, folder: &Path, stamp: &str) -> Result<(),
             at(&old, fs::remove_dir_all(&old))?;
         }
     }
-    Ok(())
+    Ok(written.rows)
 }
 
 /// Reads the graph that counts.
@@ -104,21 +117,25 @@ pub(super) fn load(folder: &Path, stamp: &str) -> Result<GraphIndex, IndexError>
         let reason = format!("{n_bytes} bytes instead of {}", manifest.n_bytes);
         return Err(damaged(&path, reason));
     }
-    let sha256 = at(&path, checksum(file))?;
-    if sha256 != manifest.sha256 {
-        let reason = format!("checksum {sha256} instead of {}", manifest.sha256);
-        return Err(damaged(&path, reason));
-    }
-    let mut source = Source {
-        reader: BufReader::new(at(&path, File::open(&path))?),
-        n_left: n_bytes,
-    };
-    match source.index() {
+    match read_graph(file, &path, manifest.crc32) {
         Ok(index) => Ok(index),
-        Err(error) if error.kind() == ErrorKind::InvalidData => {
-            Err(damaged(&path, error.to_string()))
-        }
+        Err(error) if is_damage(&error) => Err(damaged(&path, error.to_string())),
         Err(error) => at(&path, Err(error)),
+    }
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+    )
+}
+
+fn read_graph(file: File, path: &Path, crc32: u32) -> io::Result<GraphIndex> {
+    let (index, found) = Source::new(&file)?.index(file.try_clone()?, path)?;
+    match found == crc32 {
+        true => Ok(index),
+        false => Err(invalid("the checksum is another")),
     }
 }
 
@@ -167,175 +184,200 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn checksum(mut file: File) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    io::copy(&mut file, &mut hasher)?;
-    Ok(FileDigest(hasher.finalize().into()).to_hex())
-}
-
 /// Writes to a file and sums up what is written.
 struct Sink {
     file: BufWriter<File>,
-    hasher: Sha256,
+    checksum: Hasher,
     n_bytes: u64,
 }
 
 impl Sink {
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
+    fn values<T: NoUninit>(&mut self, values: &[T]) -> io::Result<()> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        self.checksum.update(bytes);
         self.n_bytes += bytes.len() as u64;
         self.file.write_all(bytes)
     }
-
-    fn number(&mut self, number: usize) -> io::Result<()> {
-        self.bytes(&(number as u64).to_le_bytes())
-    }
-
-    fn list(&mut self, list: &[u32]) -> io::Result<()> {
-        self.number(list.len())?;
-        for value in list {
-            self.bytes(&value.to_le_bytes())?;
-        }
-        Ok(())
-    }
 }
 
-fn write_graph(index: &GraphIndex, path: &Path) -> io::Result<(u64, String)> {
+/// What is known of a file that was written.
+struct Written {
+    n_bytes: u64,
+    crc32: u32,
+    rows: RowFile,
+}
+
+/// Writes the head (what a walk needs, and checksums of all rows), then the rows of `f32` numbers. Numbers
+/// are in the processor's own order of bytes.
+fn write_graph(index: &GraphIndex, path: &Path) -> io::Result<Written> {
     let mut sink = Sink {
-        file: BufWriter::with_capacity(1 << 16, File::create(path)?),
-        hasher: Sha256::new(),
+        file: BufWriter::with_capacity(1 << 20, File::create(path)?),
+        checksum: Hasher::new(),
         n_bytes: 0,
     };
-    let vectors = &index.vectors;
-    sink.number(vectors.dim())?;
-    sink.number(vectors.len())?;
-    for (slot, entry) in vectors.entries().iter().enumerate() {
-        sink.bytes(&entry.0.to_le_bytes())?;
-        sink.bytes(&[u8::from(index.is_dead()[slot])])?;
-        for value in vectors.values(slot) {
-            sink.bytes(&value.to_le_bytes())?;
-        }
+    let (vectors, layers) = (&index.vectors, &index.graph.layers);
+    let row = |slot| vectors.values(slot);
+    let checksum = |slot| crc32fast::hash(bytemuck::cast_slice(&row(slot)));
+    let checksums: Vec<u32> = (0..vectors.len()).map(checksum).collect();
+    let mut shape = vec![MAGIC, vectors.dim() as u64, vectors.len() as u64];
+    shape.push(layers.len() as u64);
+    for layer in layers {
+        shape.extend([layer.width as u64, layer.n_lists() as u64]);
     }
-    let graph = &index.graph;
-    sink.number(graph.layers.len())?;
-    for layer in &graph.layers {
-        sink.number(layer.width)?;
-        sink.list(&layer.targets)?;
+    shape.resize(N_SHAPE, 0);
+    sink.values(&shape)?;
+    let entries: Vec<u64> = vectors.entries().iter().map(|entry| entry.0).collect();
+    sink.values(&entries)?;
+    let is_dead: Vec<u8> = index.is_dead().iter().map(|&d| u8::from(d)).collect();
+    sink.values(&is_dead)?;
+    sink.values(&checksums)?;
+    sink.values(&vectors.scales)?;
+    sink.values(&vectors.sums)?;
+    sink.values(&vectors.codes)?;
+    for layer in layers {
+        sink.values(&layer.targets)?;
     }
-    let file = sink
-        .file
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    let digest = FileDigest(sink.hasher.finalize().into());
-    Ok((sink.n_bytes, digest.to_hex()))
+    let (start, crc32) = (sink.n_bytes, sink.checksum.clone().finalize());
+    for slot in 0..vectors.len() {
+        sink.values(&row(slot))?;
+    }
+    let n_bytes = sink.n_bytes;
+    let file = sink.file.into_inner();
+    file.map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    let rows = RowFile::new(File::open(path)?, path.to_owned(), start, checksums);
+    Ok(Written {
+        n_bytes,
+        crc32,
+        rows,
+    })
 }
 
 /// Reads what [`write_graph`] wrote. Believes no length that the file has no room for, and no link
 /// that leads nowhere.
-struct Source<R> {
-    reader: R,
-    n_left: u64,
+struct Source<'f> {
+    file: &'f File,
+    /// Bytes read, and bytes there are.
+    at: u64,
+    n_bytes: u64,
+    checksum: Hasher,
 }
 
 fn invalid(reason: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, reason)
 }
 
-impl<R: Read> Source<R> {
-    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let left = self.n_left.checked_sub(N as u64);
-        self.n_left = left.ok_or_else(|| invalid("it ends too early"))?;
-        let mut bytes = [0; N];
-        self.reader.read_exact(&mut bytes)?;
-        Ok(bytes)
+impl<'f> Source<'f> {
+    fn new(file: &'f File) -> io::Result<Self> {
+        Ok(Self {
+            file,
+            at: 0,
+            n_bytes: file.metadata()?.len(),
+            checksum: Hasher::new(),
+        })
     }
 
-    fn word(&mut self) -> io::Result<u32> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    /// How many things of `size` bytes follow.
-    fn number(&mut self, size: u64) -> io::Result<usize> {
-        let number = u64::from_le_bytes(self.array()?);
-        let fits = number
-            .checked_mul(size)
-            .is_some_and(|n_bytes| n_bytes <= self.n_left);
-        match usize::try_from(number) {
-            Ok(number) if fits => Ok(number),
-            _ => Err(invalid("a length exceeds the file")),
-        }
-    }
-
-    fn list(&mut self) -> io::Result<Vec<u32>> {
-        let n = self.number(4)?;
-        (0..n).map(|_| self.word()).collect()
+    /// The next `n` values.
+    fn values<T: Pod>(&mut self, n: usize) -> io::Result<Vec<T>> {
+        let size = (n as u64).checked_mul(size_of::<T>() as u64);
+        let end = size.and_then(|size| self.at.checked_add(size));
+        let end = end.filter(|end| *end <= self.n_bytes);
+        let end = end.ok_or_else(|| invalid("a length exceeds the file"))?;
+        let mut values = vec![T::zeroed(); n];
+        huge_pages::ask_for(&values);
+        let sum = read_by_all_cores(self.file, bytemuck::cast_slice_mut(&mut values), self.at)?;
+        self.checksum.combine(&sum);
+        self.at = end;
+        Ok(values)
     }
 
     /// Links of some of `n_slots` slots to each other.
-    fn links(&mut self, n_slots: usize) -> io::Result<Links> {
-        let width = self.number(1)?;
-        let targets = self.list()?;
-        let links = Links { width, targets };
-        let n_lists = links.n_lists();
-        let is_sound = (1..=n_slots).contains(&n_lists)
-            && links.targets.len() == n_lists * width
-            && links
-                .targets
-                .iter()
-                .all(|&t| t == NOBODY || (t as usize) < n_lists);
-        match is_sound {
-            true => Ok(links),
+    fn links(&mut self, [width, n_lists]: [usize; 2], n_slots: usize) -> io::Result<Links> {
+        if !(1..=n_slots).contains(&n_lists) || width == 0 {
+            return Err(invalid("a layer has no such size"));
+        }
+        let targets: Vec<u32> = self.values(n_lists.saturating_mul(width))?;
+        let leads = |&target: &u32| target == NOBODY || (target as usize) < n_lists;
+        match targets.iter().all(leads) {
+            true => Ok(Links { width, targets }),
             false => Err(invalid("its links lead nowhere")),
         }
     }
 
-    fn index(&mut self) -> io::Result<GraphIndex> {
-        let dim = self.number(1)?;
-        let n = self.number((dim as u64).saturating_mul(4).saturating_add(9))?;
-        if n > MAX_SLOTS {
-            return Err(invalid("it holds more than a graph can"));
+    /// The graph, its numbers still in the file, and the checksum of what was read.
+    fn index(mut self, file: File, path: &Path) -> io::Result<(GraphIndex, u32)> {
+        let shape: Vec<u64> = self.values(N_SHAPE)?;
+        let number = |at: usize| usize::try_from(shape[at]).unwrap_or(usize::MAX);
+        let (dim, n, n_layers) = (number(1), number(2), number(3));
+        if shape[0] != MAGIC || dim > MAX_DIM || n > MAX_SLOTS || n_layers > MAX_LAYERS {
+            return Err(invalid("it is not the shape of a graph"));
         }
         let mut vectors = Vectors::new(dim);
-        let mut dead = Vec::new();
-        let mut values = vec![0f32; dim];
-        for _ in 0..n {
-            let entry = EntryId(u64::from_le_bytes(self.array()?));
-            if self.array::<1>()? != [0] {
-                dead.push(entry);
-            }
-            for value in &mut values {
-                *value = f32::from_le_bytes(self.array()?);
-            }
-            vectors.push(entry, &values);
+        vectors.entries = self.values(n)?.into_iter().map(EntryId).collect();
+        let is_dead: Vec<u8> = self.values(n)?;
+        let checksums = self.values(n)?;
+        vectors.scales = self.values(n)?;
+        vectors.sums = self.values(n)?;
+        vectors.codes = self.values(n * vectors.stride)?;
+        let greatest = 128 * vectors.stride as u32;
+        if vectors.sums.iter().any(|sum| sum.unsigned_abs() > greatest) {
+            return Err(invalid("its codes have no such sums"));
         }
-        if vectors.entries().iter().collect::<HashSet<_>>().len() != n {
-            return Err(invalid("an entry stands in it twice"));
-        }
-        let graph = self.graph(n)?;
-        let mut index = GraphIndex::from_parts(vectors, graph);
-        for entry in dead {
-            index.remove(entry);
-        }
-        Ok(index)
-    }
-
-    /// Links of `n` slots: of all in the lowest layer, of ever fewer above.
-    fn graph(&mut self, n: usize) -> io::Result<Graph> {
-        let n_layers = self.number(16)?;
         let mut layers: Vec<Links> = Vec::new();
-        for _ in 0..n_layers {
+        for layer in 0..n_layers {
             let below = layers.last().map_or(n, Links::n_lists);
-            layers.push(self.links(below)?);
+            let size = [number(4 + 2 * layer), number(5 + 2 * layer)];
+            layers.push(self.links(size, below)?);
         }
         if layers.first().map_or(0, Links::n_lists) != n {
             return Err(invalid("it lacks links"));
         }
-        if self.n_left > 0 {
-            return Err(invalid("something stands after its end"));
+        if self.n_bytes - self.at != 4 * (n * dim) as u64 {
+            return Err(invalid("it holds more or less than its vectors"));
         }
-        Ok(Graph { layers })
+        let rows = RowFile::new(file, path.to_owned(), self.at, checksums);
+        vectors.values = Values::File(Arc::new(rows));
+        let mut index = GraphIndex::from_parts(vectors, Graph { layers });
+        let dead = is_dead.iter().enumerate().filter(|(_, dead)| **dead != 0);
+        let dead: Vec<EntryId> = dead.map(|(s, _)| index.vectors.entries()[s]).collect();
+        if !index.has_each_entry_once() {
+            return Err(invalid("an entry stands in it twice"));
+        }
+        for entry in dead {
+            index.remove(entry);
+        }
+        Ok((index, self.checksum.finalize()))
     }
+}
+
+/// Fills `bytes` from one place of a file, and sums them up while they are in the cache. (Threads of its
+/// own: a job that `rayon` hands to a waiting thread may want a lock that the opener holds.)
+fn read_by_all_cores(file: &File, bytes: &mut [u8], at: u64) -> io::Result<Hasher> {
+    let n_threads = thread::available_parallelism().map_or(1, usize::from);
+    let share = bytes.len().div_ceil(n_threads).max(READ_TOGETHER);
+    let read = |bytes: &mut [u8], mut at: u64| -> io::Result<Hasher> {
+        let mut checksum = Hasher::new();
+        for block in bytes.chunks_mut(1 << 18) {
+            read_at(file, block, at)?;
+            checksum.update(block);
+            at += block.len() as u64;
+        }
+        Ok(checksum)
+    };
+    if bytes.len() <= share {
+        return read(bytes, at);
+    }
+    thread::scope(|scope| {
+        let shares = (at..).step_by(share).zip(bytes.chunks_mut(share));
+        let readers: Vec<_> = shares
+            .map(|(at, bytes)| scope.spawn(move || read(bytes, at)))
+            .collect();
+        let mut checksum = Hasher::new();
+        for reader in readers {
+            let sum = reader.join().expect("reading does not panic");
+            checksum.combine(&sum?);
+        }
+        Ok(checksum)
+    })
 }
 
 #[cfg(test)]
@@ -360,22 +402,38 @@ mod tests {
         fs::read(path).unwrap()
     }
 
+    /// Reads a file of these bytes, whatever their checksum.
     fn read(bytes: &[u8]) -> io::Result<GraphIndex> {
-        let mut source = Source {
-            reader: bytes,
-            n_left: bytes.len() as u64,
-        };
-        source.index()
+        let mut file = tempfile::tempfile()?;
+        file.write_all(bytes)?;
+        let index = Source::new(&file)?.index(file.try_clone()?, Path::new("a test"))?;
+        Ok(index.0)
     }
 
     #[test]
     fn lengths_beyond_the_file_are_not_reserved() {
-        let mut bytes = GOOD.clone();
-        assert!(read(&bytes).is_ok());
-        bytes[8..16].fill(0xff);
-        assert!(read(&bytes).is_err());
-        bytes[..8].fill(0xff);
-        assert!(read(&bytes).is_err());
+        assert!(read(&GOOD).is_ok());
+        for at in 1..6 {
+            for value in [u64::MAX, 1 << 29, 1 << 13] {
+                let mut bytes = GOOD.clone();
+                bytes[8 * at..][..8].copy_from_slice(&value.to_ne_bytes());
+                assert!(read(&bytes).is_err(), "{value} as number {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_read_by_many_threads_are_those_read_by_one() {
+        let mut file = tempfile::tempfile().unwrap();
+        let written: Vec<u8> = (0..3 * READ_TOGETHER as u32 + 5)
+            .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        file.write_all(&written).unwrap();
+        let mut bytes = vec![0; written.len() - 3];
+        let checksum = read_by_all_cores(&file, &mut bytes, 3).unwrap();
+        assert!(bytes == written[3..]);
+        assert_eq!(checksum.finalize(), crc32fast::hash(&written[3..]));
+        assert!(read_by_all_cores(&file, &mut bytes, 4).is_err());
     }
 
     proptest! {

@@ -1,15 +1,20 @@
 //! Vectors side by side: the `f32` truth, and 8-bit codes of it to look through quickly.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::kernel::{self, Kernel, QueryCodes, ROW_ALIGN, Rows};
+use super::tile::{TILE, TOGETHER, Tile};
+use super::values::Values;
 use super::{EntryId, IndexError, Neighbour, huge_pages};
 use crate::domain::{Embedding, Similarity};
 
-/// Rows looked through at a time: 16 KiB of codes at 256 numbers, which stay in the first-level cache
-/// while all queries pass over them.
-const TILE: usize = 64;
+// [`TILE`]: rows looked through at a time, 16 KiB of codes at 256 numbers, which stay in the first-level
+// cache while all queries pass over them.
+
+/// So many queries make it worth while to lay out codes anew for them.
+const MANY_QUERIES: usize = 12;
 
 /// How many of the best by code are compared anew by `f32` to get the best `k` right.
 ///
@@ -99,19 +104,19 @@ pub(super) struct Query<'q> {
 /// Vectors of one dimension, each at a slot `0..len`.
 #[derive(Debug, Clone)]
 pub(super) struct Vectors {
-    dim: usize,
-    stride: usize,
+    pub(super) dim: usize,
+    pub(super) stride: usize,
     kernel: Kernel,
     /// Shape `[n]`.
-    entries: Vec<EntryId>,
+    pub(super) entries: Vec<EntryId>,
     /// Shape `[n, dim]`.
-    values: Vec<f32>,
+    pub(super) values: Values,
     /// Shape `[n, stride]`.
-    codes: Vec<i8>,
+    pub(super) codes: Vec<i8>,
     /// What a code of 1 stands for, shape `[n]`.
-    scales: Vec<f32>,
+    pub(super) scales: Vec<f32>,
     /// Sum of each row of codes, shape `[n]`.
-    sums: Vec<i32>,
+    pub(super) sums: Vec<i32>,
 }
 
 impl Vectors {
@@ -121,7 +126,7 @@ impl Vectors {
             stride: dim.next_multiple_of(ROW_ALIGN),
             kernel: Kernel::detect(),
             entries: Vec::new(),
-            values: Vec::new(),
+            values: Values::Memory(Vec::new()),
             codes: Vec::new(),
             scales: Vec::new(),
             sums: Vec::new(),
@@ -136,18 +141,44 @@ impl Vectors {
         self.entries.len()
     }
 
-    /// Bytes that entries, codes and `f32` values take up.
+    /// Bytes in memory of entries, codes and, unless they are in a file, `f32` values.
     pub(super) fn size_bytes(&self) -> usize {
         let per_slot = size_of::<EntryId>() + size_of::<f32>() + size_of::<i32>();
-        self.len() * (per_slot + self.stride + size_of::<f32>() * self.dim)
+        let values = match &self.values {
+            Values::Memory(values) => size_of::<f32>() * values.len(),
+            Values::File(rows) => size_of::<u32>() * rows.checksums.len(),
+        };
+        self.len() * (per_slot + self.stride) + values
     }
 
     pub(super) fn entries(&self) -> &[EntryId] {
         &self.entries
     }
 
-    pub(super) fn values(&self, slot: usize) -> &[f32] {
-        &self.values[slot * self.dim..][..self.dim]
+    /// The numbers at `slot`, shape `[dim]`. Where the file that held them is damaged, they are what the
+    /// codes stand for: off by half a code at most, so that answers are still right to some thousandths.
+    pub(super) fn values(&self, slot: usize) -> Cow<'_, [f32]> {
+        match &self.values {
+            Values::Memory(values) => Cow::Borrowed(&values[slot * self.dim..][..self.dim]),
+            Values::File(rows) => {
+                let mut row = vec![0.0; self.dim];
+                if !rows.read(slot, &mut row) {
+                    let codes = &self.codes[slot * self.stride..][..self.dim];
+                    row.clear();
+                    row.extend(codes.iter().map(|&c| f32::from(c) * self.scales[slot]));
+                }
+                Cow::Owned(row)
+            }
+        }
+    }
+
+    /// # Panics
+    /// Where the numbers are in a file: only vectors of a graph are, and none is added to these.
+    fn values_mut(&mut self) -> &mut Vec<f32> {
+        match &mut self.values {
+            Values::Memory(values) => values,
+            Values::File(_) => unreachable!("vectors of a saved graph stay as they are"),
+        }
     }
 
     /// What a code of 1 stands for at `slot`.
@@ -171,7 +202,8 @@ impl Vectors {
 
     /// Puts the vector at `order[slot]` at `slot`, for all slots.
     pub(super) fn reorder(&mut self, order: &[u32]) {
-        reorder_rows(&mut self.values, order, self.dim);
+        let dim = self.dim;
+        reorder_rows(self.values_mut(), order, dim);
         reorder_rows(&mut self.codes, order, self.stride);
         reorder_rows(&mut self.scales, order, 1);
         reorder_rows(&mut self.sums, order, 1);
@@ -207,13 +239,14 @@ impl Vectors {
         self.sums.push(codes.iter().map(|&c| i32::from(c)).sum());
         self.codes.extend_from_slice(&codes);
         self.scales.push(scale);
-        self.values.extend_from_slice(values);
+        self.values_mut().extend_from_slice(values);
         self.entries.push(entry);
     }
 
     /// Takes a vector out; the last one takes its slot.
     pub(super) fn swap_remove(&mut self, slot: usize) {
-        swap_remove_row(&mut self.values, slot, self.dim);
+        let dim = self.dim;
+        swap_remove_row(self.values_mut(), slot, dim);
         swap_remove_row(&mut self.codes, slot, self.stride);
         self.scales.swap_remove(slot);
         self.sums.swap_remove(slot);
@@ -258,25 +291,76 @@ impl Vectors {
         allow: impl Fn(u32) -> bool,
     ) -> Vec<Shortlist> {
         let mut lists: Vec<_> = queries.iter().map(|_| Shortlist::new(limit)).collect();
+        let first = self.scan_tiles(queries, &mut lists, &allow);
         let mut products = [0; TILE];
-        for first in (0..self.len()).step_by(TILE) {
+        for first in (first..self.len()).step_by(TILE) {
             let products = &mut products[..TILE.min(self.len() - first)];
             for (query, list) in queries.iter().zip(&mut lists) {
                 self.kernel.scan(&query.codes, self.rows(), first, products);
-                let mut bar = list.bar();
                 for (slot, &product) in (first..).zip(products.iter()) {
-                    if product as f32 * (self.scales[slot] * query.scale) < bar {
-                        continue;
-                    }
-                    let candidate = self.candidate(query, slot as u32, product);
-                    if list.would_take(&candidate) && allow(candidate.slot) {
-                        list.push(candidate);
-                        bar = list.bar();
+                    if product as f32 * (self.scales[slot] * query.scale) >= list.bar() {
+                        self.offer(query, slot, product, list, &allow);
                     }
                 }
             }
         }
         lists
+    }
+
+    /// Looks through as many of the first vectors as fill whole tiles, where there are queries enough to
+    /// make that quicker, and answers with how many.
+    fn scan_tiles(
+        &self,
+        queries: &[Query<'_>],
+        lists: &mut [Shortlist],
+        allow: &impl Fn(u32) -> bool,
+    ) -> usize {
+        let Some(mut tile) = self.tile(queries.len()) else {
+            return 0;
+        };
+        let (tiles_of_scales, _) = self.scales.as_chunks::<TILE>();
+        for (first, scales) in (0..).step_by(TILE).zip(tiles_of_scales) {
+            tile.fill(self.rows(), first);
+            let groups = queries.chunks(TOGETHER).zip(lists.chunks_mut(TOGETHER));
+            for (queries, lists) in groups {
+                let last = queries.len() - 1;
+                let codes = std::array::from_fn(|at| &queries[at.min(last)].codes);
+                let products = tile.products(codes);
+                for ((query, list), products) in queries.iter().zip(lists).zip(&products) {
+                    let mut bits = tile.reaching(products, scales, query.scale, list.bar());
+                    while bits != 0 {
+                        let at = bits.trailing_zeros() as usize;
+                        bits &= bits - 1;
+                        self.offer(query, first + at, products[at], list, allow);
+                    }
+                }
+            }
+        }
+        self.len() / TILE * TILE
+    }
+
+    /// A tile for so many queries; `None` where it would not pay.
+    fn tile(&self, n_queries: usize) -> Option<Tile> {
+        match n_queries >= MANY_QUERIES {
+            true => Tile::new(self.kernel, self.stride),
+            false => None,
+        }
+    }
+
+    /// Puts a slot on the list if it is good enough and `allow` lets it through.
+    #[inline]
+    fn offer(
+        &self,
+        query: &Query<'_>,
+        slot: usize,
+        product: i32,
+        list: &mut Shortlist,
+        allow: &impl Fn(u32) -> bool,
+    ) {
+        let candidate = self.candidate(query, slot as u32, product);
+        if list.would_take(&candidate) && allow(candidate.slot) {
+            list.push(candidate);
+        }
     }
 
     /// Looks through the vectors at `slots` for the best `limit` by code of each query.
@@ -309,14 +393,16 @@ impl Vectors {
 
     /// The best `k` of the slots by `f32`, best first, the smaller entry first among equals.
     pub(super) fn rerank(&self, query: &Query<'_>, slots: &[u32], k: usize) -> Vec<Neighbour> {
-        for &slot in slots {
-            kernel::prefetch(self.values(slot as usize));
+        if let Values::Memory(values) = &self.values {
+            for &slot in slots {
+                kernel::prefetch(&values[slot as usize * self.dim..][..self.dim]);
+            }
         }
         let mut neighbours: Vec<_> = slots
             .iter()
             .map(|&slot| {
                 let slot = slot as usize;
-                let cosine = kernel::product_f32(query.values, self.values(slot));
+                let cosine = kernel::product_f32(query.values, &self.values(slot));
                 Neighbour {
                     entry: self.entries[slot],
                     similarity: Similarity(cosine.clamp(-1.0, 1.0)),

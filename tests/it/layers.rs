@@ -10,7 +10,7 @@ const MAP: [(&str, &[&str]); 17] = [
         "cli",
         &[
             "config", "engine", "eval", "evidence", "http", "report", "scanning", "fetch", "embed",
-            "ocr", "matching", "store", "runtime", "domain",
+            "ocr", "index", "matching", "store", "runtime", "domain",
         ],
     ),
     (
