@@ -119,6 +119,7 @@ impl Engine {
             model: self.model().clone(),
             registry: self.store().registry_id()?,
             registry_revision: self.registry().revision(),
+            taught: self.lessons().digest(),
         })
     }
 
