@@ -118,8 +118,10 @@ impl Engine {
             ..BrandTeaching::default()
         };
         let brands = lessons.into_iter().map(|(brand, one)| (brand, taught(one)));
+        // Not within the call: the registry would still be read while it is to be written.
+        let state = self.registry().lessons().state;
         self.take_lessons(Lessons {
-            state: self.registry().lessons().state,
+            state,
             brands: Arc::new(brands.collect()),
         });
     }
