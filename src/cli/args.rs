@@ -19,6 +19,9 @@ use crate::report::ReportFormat;
 pub(super) struct Arguments {
     #[command(flatten)]
     pub engine: EngineArguments,
+    /// File with settings, TOML: names of flags with _ for -, those of `serve` under [serve]
+    #[arg(long, global = true, env = "TOUCHSTONE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Say more (twice: everything)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -92,6 +95,7 @@ impl EngineArguments {
 pub(super) enum Command {
     Register(RegisterCommand),
     Assets(AssetsCommand),
+    Brands(BrandsCommand),
     Match(MatchCommand),
     Verify(VerifyCommand),
     Scan(ScanCommand),
@@ -102,6 +106,7 @@ pub(super) enum Command {
     Eval(EvalCommand),
     Calibrate(CalibrateCommand),
     Doctor(DoctorCommand),
+    Config(ConfigCommand),
     Backup(BackupCommand),
     Restore(RestoreCommand),
     Completions(CompletionsCommand),
@@ -187,6 +192,58 @@ pub(super) enum AssetsAction {
     },
     /// Describe all pictures anew with the network given by --model
     Reembed,
+    /// Make confirmed findings pictures of their assets: the parts of the photos that they are about
+    Learn {
+        /// Ids of findings, whose photos were kept
+        #[arg(required = true, value_name = "FINDING")]
+        findings: Vec<i64>,
+    },
+    /// Remove the pictures that `learn` made of these findings
+    Unlearn {
+        /// Ids of findings
+        #[arg(required = true, value_name = "FINDING")]
+        findings: Vec<i64>,
+    },
+}
+
+/// List brands with what decisions have taught, and promise how often their flagged findings are right
+#[derive(Debug, Args)]
+pub(super) struct BrandsCommand {
+    #[command(subcommand)]
+    pub action: BrandsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BrandsAction {
+    /// All brands, one a line
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Flag a brand's findings only from where decisions bear out that so many are right, with 90 %
+    /// confidence; where they do not yet, nothing is flagged, and a person looks
+    Promise {
+        /// Its name
+        brand: String,
+        /// Least share that is right, 0.5 to 0.999, or none
+        #[arg(value_parser = precision)]
+        precision: Precision,
+    },
+}
+
+/// A promise, or that there is none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Precision(pub Option<f64>);
+
+fn precision(word: &str) -> Result<Precision, String> {
+    match word {
+        "none" => Ok(Precision(None)),
+        _ => word
+            .parse()
+            .map(|share| Precision(Some(share)))
+            .map_err(|_| "use a share, such as 0.95, or none".to_owned()),
+    }
 }
 
 /// Compare photos with everything registered
@@ -361,6 +418,9 @@ pub(super) struct ServeCommand {
     /// Requests waiting or worked on at once; more are turned away
     #[arg(long, default_value_t = 64)]
     pub max_requests: usize,
+    /// Days for which scans and their results are kept after they ended
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub keep_scans_days: u32,
     /// Ask for no keys: whoever reaches the server may do everything; on this machine's own address only
     #[arg(long)]
     pub open: bool,
@@ -454,6 +514,15 @@ pub(super) struct EvalCommand {
     /// Also write every photo's answer and measurements to this JSONL file
     #[arg(long, value_name = "FILE")]
     pub details: Option<PathBuf>,
+    /// Measure what decisions teach: confirm so many findings of each brand as the labels say, such as
+    /// 0,1,3,10, and compare the answers on all other photos before and after
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,N…",
+        conflicts_with = "details"
+    )]
+    pub teach: Vec<usize>,
 }
 
 /// Fit the judge to labelled photos
@@ -489,6 +558,20 @@ pub(super) struct DoctorCommand {
     /// Print as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Show the settings
+#[derive(Debug, Args)]
+pub(super) struct ConfigCommand {
+    #[command(subcommand)]
+    pub action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigAction {
+    /// Each setting with where it comes from: the command line, else the environment (TOUCHSTONE_ and its
+    /// name), else the file, else its default
+    Show,
 }
 
 /// Write all tenants' records with their pictures, and the keys, to a new folder; a server may go on

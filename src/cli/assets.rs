@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::args::{AssetsAction, AssetsCommand};
 use super::{Outcome, print_json, progress, register};
 use crate::config::Settings;
-use crate::domain::{Asset, AssetId, AuditAction};
+use crate::domain::{Asset, AssetId, AuditAction, FindingId};
 use crate::engine::Engine;
 use crate::engine::manifest::{FolderDefaults, read_assets};
 use crate::report::Output;
@@ -28,16 +28,29 @@ pub(super) fn run(settings: Settings, command: AssetsCommand) -> anyhow::Result<
         AssetsAction::Enable { ids } => set_enabled(&store()?, &ids, true),
         AssetsAction::Remove { ids } => {
             let store = store()?;
-            each(&ids, |id| Ok(store.remove_asset(id)?))
+            each("asset", &ids, |id| Ok(store.remove_asset(AssetId(id))?))
         }
         AssetsAction::Export { folder } => export(&store()?, &folder),
         AssetsAction::Import { folder } => import(settings, &folder),
         AssetsAction::Reembed => reembed(settings),
+        AssetsAction::Learn { findings } => {
+            let engine = Engine::open(settings.engine)?;
+            each("finding", &findings, |id| {
+                engine.add_exemplar(FindingId(id))?;
+                Ok(())
+            })
+        }
+        AssetsAction::Unlearn { findings } => {
+            let store = store()?;
+            each("finding", &findings, |id| unlearn(&store, FindingId(id)))
+        }
     }
 }
 
 fn set_enabled(store: &Store, ids: &[i64], enabled: bool) -> anyhow::Result<Outcome> {
-    each(ids, |id| Ok(store.set_enabled(id, enabled)?))
+    each("asset", ids, |id| {
+        Ok(store.set_enabled(AssetId(id), enabled)?)
+    })
 }
 
 fn list(store: &Store, brand: Option<String>, json: bool) -> anyhow::Result<Outcome> {
@@ -114,27 +127,41 @@ fn show(store: &Store, id: AssetId, json: bool) -> anyhow::Result<Outcome> {
             height,
             n_bytes,
             sha256,
+            exemplar_of,
             ..
         } = picture;
         let digest = &sha256.to_hex()[..12];
+        let origin = exemplar_of.map_or(String::new(), |finding| {
+            format!(", learnt from finding {}", finding.0)
+        });
         writeln!(
             out,
-            "picture              {source_name} {width}×{height}, {n_bytes} bytes, sha256 {digest}…"
+            "picture              {source_name} {width}×{height}, {n_bytes} bytes, sha256 {digest}…{origin}"
         )?;
     }
     Ok(Outcome::Done)
 }
 
 /// Does `change` to each id; one that fails is reported and does not stop the others.
-fn each(ids: &[i64], change: impl Fn(AssetId) -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
+fn each(
+    what: &str,
+    ids: &[i64],
+    change: impl Fn(i64) -> anyhow::Result<()>,
+) -> anyhow::Result<Outcome> {
     let mut n_failed = 0;
     for &id in ids {
-        if let Err(error) = change(AssetId(id)) {
-            eprintln!("asset {id}: {error:#}");
+        if let Err(error) = change(id) {
+            eprintln!("{what} {id}: {error:#}");
             n_failed += 1;
         }
     }
     Ok(Outcome::of_failures(n_failed))
+}
+
+fn unlearn(store: &Store, id: FindingId) -> anyhow::Result<()> {
+    let picture = store.finding(id)?.exemplar;
+    let picture = picture.context("no picture was made of it")?;
+    Ok(store.remove_picture(picture)?)
 }
 
 fn export(store: &Store, folder: &Path) -> anyhow::Result<Outcome> {
@@ -147,7 +174,9 @@ fn export(store: &Store, folder: &Path) -> anyhow::Result<Outcome> {
     for record in store.records() {
         let record = record?;
         let mut paths = Vec::new();
-        for picture in &record.pictures {
+        // What rests on this folder's decisions stays with them.
+        let own = |picture: &&Picture| picture.exemplar_of.is_none();
+        for picture in record.pictures.iter().filter(own) {
             let ending = Path::new(&picture.source_name)
                 .extension()
                 .unwrap_or_default();

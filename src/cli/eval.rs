@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::{EvalBy, EvalCommand};
-use super::{Outcome, print_json, progress, register};
+use super::{Outcome, eval_teach, print_json, progress, register};
 use crate::config::Settings;
 use crate::domain::{Finding, StageTimings};
 use crate::engine::manifest::{FolderDefaults, read_assets, read_table};
@@ -58,6 +58,15 @@ pub(super) fn run(settings: Settings, command: EvalCommand) -> anyhow::Result<Ou
         started.elapsed().as_secs_f64()
     );
     let photos = read_photos(&command.photos)?;
+    if !command.teach.is_empty() {
+        let (taught, n_failed) = eval_teach::teach(&engine, &photos, command.teach, command.by)?;
+        if command.json {
+            print_json(&json!({ "taught": taught, "n_failed": n_failed }))?;
+        } else {
+            eval_teach::print_table(&taught)?;
+        }
+        return Ok(Outcome::of_failures(n_failed));
+    }
     let started = Instant::now();
     let (answered, n_failed) = answer_all(&engine, photos);
     let elapsed = started.elapsed().as_secs_f64();
@@ -163,7 +172,7 @@ fn expected(photo: &LabelledPhoto, by: EvalBy) -> (&str, EvalBy) {
     }
 }
 
-fn answer(answered: &Answered, by: EvalBy) -> Answer {
+pub(super) fn answer(answered: &Answered, by: EvalBy) -> Answer {
     let (wanted, by) = expected(&answered.photo, by);
     let has_label = !answered.photo.brand.is_empty();
     match answered.judgement.judged.first() {

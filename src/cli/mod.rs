@@ -4,9 +4,12 @@ mod args;
 mod assets;
 mod audit;
 mod backup;
+mod brands;
 mod calibrate;
+mod config_file;
 mod doctor;
 mod eval;
+mod eval_teach;
 mod fetching;
 mod keys;
 mod manual;
@@ -18,15 +21,16 @@ mod screen;
 mod serve;
 mod verify;
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::report::ReportError;
-use args::{Arguments, Command};
+use args::{Arguments, Command, ConfigAction, ConfigCommand};
+use config_file::CommandLine;
 
 /// How a command that could run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +53,11 @@ impl Outcome {
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    start_logging(&arguments);
-    match run(arguments) {
+    let ended = config_file::read(env::args_os().collect()).and_then(|line| {
+        start_logging(&line.arguments);
+        run(line)
+    });
+    match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
@@ -62,9 +68,20 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+fn run(
+    CommandLine {
+        arguments,
+        settings,
+    }: CommandLine,
+) -> anyhow::Result<Outcome> {
     // These need no networks.
     match &arguments.command {
+        Command::Config(ConfigCommand {
+            action: ConfigAction::Show,
+        }) => {
+            settings.show()?;
+            return Ok(Outcome::Done);
+        }
         Command::Completions(command) => return manual::completions(command),
         Command::Man(command) => return manual::pages(command),
         _ => {}
@@ -77,6 +94,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::Register(command) => register::run(settings, command),
         Command::Assets(command) => assets::run(settings, command),
+        Command::Brands(command) => brands::run(&settings, command),
         Command::Match(command) => matching::run(settings, command),
         Command::Verify(command) => verify::run(settings, command),
         Command::Scan(command) => scan::run(settings, command),
@@ -89,6 +107,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Doctor(command) => doctor::run(settings, command),
         Command::Backup(command) => backup::back_up(&settings, &command.folder),
         Command::Restore(command) => backup::restore(&settings, &command.folder),
+        Command::Config(_) => unreachable!("shown above"),
         Command::Completions(command) => manual::completions(&command),
         Command::Man(command) => manual::pages(&command),
     }

@@ -1,6 +1,9 @@
 //! `touchstone register`
 
 use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::ensure;
 
 use super::args::RegisterCommand;
 use super::{Outcome, print_json, progress};
@@ -21,12 +24,23 @@ pub(super) fn run(settings: Settings, command: RegisterCommand) -> anyhow::Resul
         .map(|path| read_assets(path, &defaults))
         .collect::<Result<Vec<_>, _>>()?;
     let report = register(&engine, sources.into_iter().flatten())?;
+    let n_inputs = report.n_pictures_added + report.n_duplicates + report.failures.len();
+    ensure!(
+        n_inputs > 0,
+        "nothing to register in {}: no picture and no line of a manifest is there",
+        named(&command.sources)
+    );
     if command.json {
         print_json(&report)?;
     } else {
         print_report(&report)?;
     }
     Ok(Outcome::of_failures(report.failures.len()))
+}
+
+fn named(sources: &[PathBuf]) -> String {
+    let names = sources.iter().map(|path| path.display().to_string());
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Registers with a progress bar.

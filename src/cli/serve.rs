@@ -42,6 +42,40 @@ pub(super) fn run(settings: Settings, command: ServeCommand) -> anyhow::Result<O
     served.map(|()| Outcome::Done)
 }
 
+/// Files that are open beside connections: databases, indexes, networks, what is being sent or fetched.
+const FILES_BESIDE: usize = 512;
+/// Connections that lie idle take about 20 kB each.
+const MAX_CONNECTIONS: usize = 16_384;
+
+/// Files that the process may have open, raised to what the system lets it have: idle connections must not keep
+/// others out.
+#[cfg(target_os = "linux")]
+fn files_allowed() -> usize {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both calls get a valid place for the limit, which outlives them.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
+            return 0;
+        }
+        let raised = libc::rlimit {
+            rlim_cur: limit.rlim_max,
+            ..limit
+        };
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raised) == 0 {
+            limit = raised;
+        }
+    }
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn files_allowed() -> usize {
+    0
+}
+
 fn limits(command: &ServeCommand) -> anyhow::Result<ServeLimits> {
     ensure!(
         command.max_body_mib > 0,
@@ -54,12 +88,18 @@ fn limits(command: &ServeCommand) -> anyhow::Result<ServeLimits> {
     );
     let request_timeout = Duration::from_secs(command.timeout_s);
     let defaults = ServeLimits::default();
+    let for_files = files_allowed()
+        .saturating_sub(FILES_BESIDE)
+        .min(MAX_CONNECTIONS);
     Ok(ServeLimits {
         max_body_bytes: command.max_body_mib << 20,
         request_timeout,
         max_requests: command.max_requests,
         // Turning a request away takes a connection too.
-        max_connections: defaults.max_connections.max(2 * command.max_requests),
+        max_connections: for_files
+            .max(defaults.max_connections)
+            .max(2 * command.max_requests),
+        keep_scans_days: command.keep_scans_days,
         drain_timeout: request_timeout,
         ..defaults
     })

@@ -198,6 +198,10 @@ pub enum AuditAction {
     AssetRemoved,
     /// A picture is gone.
     PictureRemoved,
+    /// The confirmed part of a photo became a picture of its asset.
+    ExemplarAdded,
+    /// A brand was promised something of its flagged findings, or no longer.
+    PromiseChanged,
     /// Someone said something of a finding.
     Decided,
     /// Someone took that back.
@@ -234,6 +238,7 @@ words!(AuditAction,
     AssetRegistered => "asset_registered", AssetChanged => "asset_changed",
     AssetEnabled => "asset_enabled", AssetDisabled => "asset_disabled",
     AssetRemoved => "asset_removed", PictureRemoved => "picture_removed",
+    ExemplarAdded => "exemplar_added", PromiseChanged => "promise_changed",
     Decided => "decided", DecisionUndone => "decision_undone",
     ListingRemoved => "listing_removed", Exported => "exported",
     KeyCreated => "key_created", KeyRevoked => "key_revoked",

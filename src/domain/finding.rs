@@ -95,6 +95,13 @@ pub struct Finding {
     pub region: Region,
     /// Calibrated probability that the finding is right, `0..=1`.
     pub probability: f64,
+    /// The probability before it was moved by what people decided on the brand's findings, `0..=1`;
+    /// absent where nothing moved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untaught_probability: Option<f64>,
+    /// What was promised of the brand's flagged findings; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
     /// What the probability was computed from.
     pub measurements: Measurements,
     /// Whether the asset's owner has allow-listed the seller; such a finding raises no verdict.
@@ -102,6 +109,17 @@ pub struct Finding {
     pub authorised_seller: bool,
     /// Why, in words and numbers that a person can check.
     pub reasons: Vec<String>,
+}
+
+/// A promise on how often a brand's flagged findings are right.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Promise {
+    /// The share of flagged findings that is right, at least; `0.5..=0.999`.
+    pub precision: f64,
+    /// The least probability that flags, so that the promise is kept. `null`: the decisions so far bear
+    /// out none, and nothing is flagged; a person looks instead.
+    pub flag_at: Option<f64>,
 }
 
 /// Milliseconds spent in each stage of the pipeline.

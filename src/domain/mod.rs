@@ -23,12 +23,13 @@ pub use asset::{
 pub use cells::{CellMap, CellsError, ReferenceCells};
 pub use digest::FileDigest;
 pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity, dot};
-pub use finding::{Finding, FindingKind, PhotoVerdict, StageTimings, Verdict};
+pub use finding::{Finding, FindingKind, PhotoVerdict, Promise, StageTimings, Verdict};
 pub use listing::{Listing, Seller};
 pub use measurements::Measurements;
 pub use region::Region;
 pub use review::{
-    DecisionId, FindingId, FindingSource, FindingStatus, Keep, Keeping, Opinion, PhotoId, Screening,
+    Decided, DecisionId, FindingId, FindingSource, FindingStatus, Keep, Keeping, Opinion, PhotoId,
+    Screening,
 };
 pub use scan::{PhotoMark, ScanId, ScanStamp, ScanState, ScannedPhoto, Shard, ShardError, Work};
 pub use webhook::{DeliveryState, EventKind, WebhookId, WebhookIdError};

@@ -69,6 +69,15 @@ pub enum Opinion {
 
 words!(Opinion, Confirmed => "confirmed", Rejected => "rejected", Unsure => "unsure");
 
+/// A finding that people decided on, with what was said of it before anything was learnt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decided {
+    /// Probability as the judge gave it, `0..=1`.
+    pub probability: f64,
+    /// Whether people confirmed it.
+    pub is_right: bool,
+}
+
 /// Where a finding stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -10,7 +10,7 @@ use thiserror::Error;
 use utoipa::ToSchema;
 
 use super::review::words;
-use super::{Listing, ModelId, PhotoVerdict};
+use super::{FileDigest, Listing, ModelId, PhotoVerdict};
 
 /// What a scan says of one photo of one listing; every photo of a scan gets exactly one.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +64,9 @@ pub struct ScanStamp {
     pub registry: String,
     /// Its revision; the whole scan compares with this one, whatever is registered meanwhile.
     pub registry_revision: u64,
+    /// Digest of what people's decisions have taught; `None` when that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taught: Option<FileDigest>,
 }
 
 /// Database identity of a scan that was asked for.

@@ -58,6 +58,8 @@ pub(super) struct Subject<'a> {
     pub listing: Option<&'a Listing>,
     pub source: FindingSource,
     pub keeping: Keeping,
+    /// Of which brands it is told and kept what is found; `None`: of all.
+    pub brands: Option<&'a [String]>,
 }
 
 /// A photo, described and judged.
@@ -69,7 +71,7 @@ struct Looked {
 
 impl Engine {
     /// All stages for a photo on its own, with what people said before; on disk when this returns,
-    /// unless nothing is to be kept.
+    /// unless nothing is to be kept. With `brands`, what is found of others is neither told nor kept.
     ///
     /// # Errors
     /// As [`Engine::match_photo`].
@@ -79,6 +81,7 @@ impl Engine {
         name: &str,
         listing: Option<&Listing>,
         keeping: Keeping,
+        brands: Option<&[String]>,
     ) -> Result<CasePhoto, EngineError> {
         let subject = Subject {
             bytes,
@@ -86,6 +89,7 @@ impl Engine {
             listing,
             source: FindingSource::Match,
             keeping,
+            brands,
         };
         self.open_case(&subject, |_| {})
     }
@@ -96,7 +100,12 @@ impl Engine {
         subject: &Subject<'_>,
         enter: impl Fn(PipelineStage),
     ) -> Result<CasePhoto, EngineError> {
-        let looked = self.look(subject, enter)?;
+        let mut looked = self.look(subject, enter)?;
+        if let Some(brands) = subject.brands {
+            looked
+                .judgement
+                .keep_brands(|brand| brands.iter().any(|seen| seen == brand));
+        }
         let photo_size = [looked.photo.width, looked.photo.height];
         let findings = looked.judgement.reported(&self.settings.policy);
         let cluster = looked.photo.cluster;

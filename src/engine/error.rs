@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::domain::ModelId;
+use crate::domain::{FindingId, ModelId};
 use crate::embed::EmbedError;
 use crate::imaging::ImagingError;
 use crate::index::IndexError;
@@ -73,6 +73,12 @@ pub enum EngineError {
     BadDescription {
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// The photo of a finding was not kept, or for no longer.
+    #[error("the photo of finding {} was not kept: nothing can be learnt from it", id.0)]
+    PhotoNotKept {
+        /// The finding.
+        id: FindingId,
     },
     /// A registered picture is blank: it would match everything or nothing.
     #[error("the picture is blank: it shows no mark")]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Engine, EngineError, Judgement, Verified};
+use super::{Engine, EngineError, Judgement, Lessons, Verified};
 use crate::domain::{AssetId, Measurements, PhotoVerdict, Seller, StageTimings};
 use crate::imaging::Picture;
 use crate::matching::margin::leaders;
@@ -22,6 +22,8 @@ pub struct Examination {
     pub judgement: Judgement,
     /// Revision of the registry that the photo was compared with.
     pub revision: u64,
+    /// What people's decisions had taught by then.
+    pub lessons: Lessons,
     /// Milliseconds per stage.
     pub timings_ms: StageTimings,
 }
@@ -64,7 +66,8 @@ impl Engine {
         let (photo, description, verified, mut timings_ms) =
             self.describe_and_measure(bytes, |_| {})?;
         let mut clock = super::Clock::start();
-        let judgement = self.judge(&photo, verified.clone(), seller);
+        let lessons = self.lessons();
+        let judgement = self.judge_in(&photo, verified.clone(), seller, &lessons);
         timings_ms.judge = clock.lap_ms();
         Ok(Examination {
             photo,
@@ -72,6 +75,7 @@ impl Engine {
             verified,
             judgement,
             revision: self.registry().revision(),
+            lessons,
             timings_ms,
         })
     }

@@ -1,11 +1,12 @@
 //! Stage 5: measurements → probabilities, most probable first.
 
-use super::explain::reasons;
-use super::{Engine, Verified};
+use super::explain::{NEAR_HASH, reasons};
+use super::{Engine, Lessons, Verified};
 use crate::domain::{AssetId, Finding, PhotoVerdict, Region, Seller, StageTimings};
 use crate::imaging::Picture;
 use crate::matching::judge::probability;
 use crate::matching::policy::Policy;
+use crate::matching::teaching::Lesson;
 
 /// Every candidate of a photo with its probability, most probable first.
 #[derive(Debug, Clone, Default)]
@@ -31,11 +32,54 @@ pub struct Judged {
 /// others have registered.
 const DOUBT: &str = "the same place may show what another brand registered instead";
 
+/// Said of a finding that looks like an exemplar.
+const LIKE_CONFIRMED: &str =
+    "nearest is a part of a photo that was confirmed before, not a picture of the brand's own";
+
 impl Judged {
+    /// Allows for what the brand's decisions have taught. Comes after the places were shared: what decisions
+    /// are made on is the probability that allows for rivals.
+    fn learn(&mut self, lesson: Lesson, policy: &Policy) {
+        let before = self.finding.probability;
+        if lesson.bias != 0.0 {
+            self.log_odds += lesson.bias;
+            self.own_log_odds += lesson.bias;
+            self.finding.probability = probability(self.log_odds);
+            self.finding.untaught_probability = Some(before);
+            self.finding.reasons.push(format!(
+                "decisions on earlier findings of this brand moved the probability from {} to {}",
+                percent(before),
+                percent(self.finding.probability)
+            ));
+        }
+        self.finding.promise = lesson.promise;
+        if let Some(promise) = lesson.promise
+            && self.finding.probability >= policy.flag_at()
+            && promise
+                .flag_at
+                .is_none_or(|at| self.finding.probability < at)
+        {
+            self.finding.reasons.push(match promise.flag_at {
+                None => format!(
+                    "for a person to look at, not flagged: too few decisions on this brand's findings bear \
+                     out that {} of those flagged are right, as was promised",
+                    percent(promise.precision)
+                ),
+                Some(flag_at) => format!(
+                    "for a person to look at, not flagged: that {} of those flagged are right, as was \
+                     promised, decisions bear out only from a probability of {} on",
+                    percent(promise.precision),
+                    percent(flag_at)
+                ),
+            });
+        }
+    }
+
     /// The finding without regard to what else may be shown in its place.
     pub fn own_finding(&self) -> Finding {
         let mut own = self.finding.clone();
         own.probability = probability(self.own_log_odds);
+        own.untaught_probability = None;
         own.reasons.retain(|reason| reason != DOUBT);
         own
     }
@@ -45,6 +89,11 @@ impl Judged {
 const NOTABLE_RIVAL: f64 = 0.2;
 
 impl Judgement {
+    /// Forgets candidates of brands that are not `seen`; what is left was measured against them all the same.
+    pub fn keep_brands(&mut self, seen: impl Fn(&str) -> bool) {
+        self.judged.retain(|judged| seen(&judged.finding.brand));
+    }
+
     /// The findings that `policy` asks to report. Two of one brand and kind in the same place are one,
     /// the mark in two versions, or the same product registered twice: only the most probable.
     pub fn reported(&self, policy: &Policy) -> Vec<Finding> {
@@ -89,17 +138,29 @@ impl Engine {
         verified: Vec<Verified>,
         seller: Option<&Seller>,
     ) -> Judgement {
-        let place =
-            |region| original_region(photo.original_size, photo.to_original_scale(), region);
-        self.judge_placed(place, verified, seller)
+        self.judge_in(photo, verified, seller, &self.lessons())
     }
 
-    /// As [`Engine::judge`]; `place` takes a region of the prepared photo to the upright original.
+    /// As [`Engine::judge`], with these lessons.
+    pub(super) fn judge_in(
+        &self,
+        photo: &Picture,
+        verified: Vec<Verified>,
+        seller: Option<&Seller>,
+        lessons: &Lessons,
+    ) -> Judgement {
+        let place =
+            |region| original_region(photo.original_size, photo.to_original_scale(), region);
+        self.judge_placed(place, verified, seller, lessons)
+    }
+
+    /// As [`Engine::judge`], with these lessons; `place` takes a region of the prepared photo to the upright original.
     pub(super) fn judge_placed(
         &self,
         place: impl Fn(Region) -> Region,
         verified: Vec<Verified>,
         seller: Option<&Seller>,
+        lessons: &Lessons,
     ) -> Judgement {
         let registry = self.registry();
         let mut judged: Vec<Judged> = verified
@@ -108,7 +169,16 @@ impl Engine {
                 // Disabled or removed since the candidates were found: no finding any more.
                 let asset = registry.active_asset(verified.candidate.asset_id)?;
                 let measured = verified.candidate.measured;
-                let (kind, log_odds) = self.judge.best_kind(asset.draft.kind, &measured)?;
+                let is_exemplar = registry.is_exemplar(verified.candidate.picture_id);
+                // A seller's photo is not the brand's own: whoever copies it steals nothing of the brand's.
+                let is_near_own = measured.hash_distance.is_some_and(|d| d <= NEAR_HASH);
+                let may_be_copy = !is_exemplar || is_near_own;
+                let kind = asset.draft.kind;
+                let (kind, log_odds) = self.judge.best_kind(kind, &measured, may_be_copy)?;
+                let mut reasons = reasons(&verified);
+                if is_exemplar {
+                    reasons.push(LIKE_CONFIRMED.to_owned());
+                }
                 let finding = Finding {
                     asset_id: asset.id,
                     asset: asset.draft.name.clone(),
@@ -117,9 +187,11 @@ impl Engine {
                     kind,
                     region: place(verified.region()),
                     probability: probability(log_odds),
+                    untaught_probability: None,
+                    promise: None,
                     measurements: measured,
                     authorised_seller: asset.draft.authorises(seller),
-                    reasons: reasons(&verified),
+                    reasons,
                 };
                 Some(Judged {
                     finding,
@@ -130,6 +202,9 @@ impl Engine {
             })
             .collect();
         share_places(&mut judged);
+        for one in &mut judged {
+            one.learn(lessons.of(&one.finding.brand), &self.settings.policy);
+        }
         // The id makes the order of equals the same on every run.
         judged.sort_by(|a, b| {
             let by_odds = b.log_odds.total_cmp(&a.log_odds);
@@ -169,6 +244,12 @@ fn share_places(judged: &mut [Judged]) {
         one.finding.probability = probability(one.log_odds);
         one.rival = Some(rival_id);
     }
+}
+
+/// A share in words, to a tenth of a percent where that tells more.
+fn percent(share: f64) -> String {
+    let tenths = (1000.0 * share).round() / 10.0;
+    format!("{tenths} %")
 }
 
 /// A region of a prepared photo in its upright original, `scale` times as large.

@@ -103,7 +103,7 @@ impl Engine {
         let long = |size: [u32; 2]| size[0].max(size[1]) as f32;
         let scale = long(kept.original) / long(kept.prepared).max(1.0);
         let place = |region| original_region(kept.original, scale, region);
-        self.judge_placed(place, verified, None)
+        self.judge_placed(place, verified, None, &self.lessons())
     }
 
     /// The same findings for each listing that the photo was in; who sells there decides whether they

@@ -23,6 +23,7 @@ mod scan;
 mod screening;
 mod seen;
 mod settings;
+mod teaching;
 mod tending;
 mod verify;
 mod word_marks;
@@ -60,6 +61,7 @@ pub use screening::{
     ScreenedPhoto, Unchecked,
 };
 pub use settings::{EngineSettings, PipelineStage, Stages};
+pub use teaching::{BrandTeaching, Lessons, brand_teaching};
 pub use verify::Verified;
 pub use word_marks::FoundWord;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::describe::{AS_GIVEN, SPACE_WHOLE, SPACE_WINDOW, versions};
 use super::manifest::{AssetSource, ManifestError};
 use super::{Engine, EngineError};
-use crate::domain::{AssetDraft, AssetId, AssetKind, PictureId};
+use crate::domain::{AssetDraft, AssetId, AssetKind, FindingId, PictureId};
 use crate::imaging::{self, Picture};
 use crate::matching::features::{FeatureLimits, LocalFeatures};
 use crate::matching::hash::PictureHash;
@@ -21,6 +21,16 @@ pub(super) const WORDS_KIND: &str = "words@2";
 /// Pictures described before they are written together: bounds memory, and spares a wait for the disk
 /// for each one.
 const BATCH: usize = 64;
+
+/// What a reference shows.
+#[derive(Debug, Clone, Copy)]
+enum Showing {
+    /// The brand's own picture of an asset of this kind.
+    Own(AssetKind),
+    /// The part of a photo that a confirmed finding is about: in the one version in which it was seen, and
+    /// not to be compared with whole photos, whose surroundings it has lost.
+    Exemplar,
+}
 
 /// One input that was not registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,9 +67,29 @@ impl Engine {
         draft: AssetDraft,
         pictures: &[(String, Vec<u8>)],
     ) -> Result<Registered, EngineError> {
+        let given: Vec<_> = pictures.iter().map(|(n, b)| (&**n, &**b, None)).collect();
+        self.register_as_recorded(draft, &given)
+    }
+
+    /// As [`Engine::register`], also of pictures that were exemplars of findings where they come from:
+    /// `(name, bytes, finding)`.
+    ///
+    /// # Errors
+    /// As [`Engine::register`].
+    pub fn register_as_recorded(
+        &self,
+        draft: AssetDraft,
+        pictures: &[(&str, &[u8], Option<FindingId>)],
+    ) -> Result<Registered, EngineError> {
         let described = pictures
             .par_iter()
-            .map(|(name, bytes)| self.describe_reference(name, bytes, draft.kind))
+            .map(|(name, bytes, finding)| match finding {
+                None => self.describe_reference(name, bytes, draft.kind),
+                Some(_) => Ok(NewPicture {
+                    exemplar_of: *finding,
+                    ..self.describe_exemplar(name, bytes)?
+                }),
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let registered = self.store.register(&draft, &described)?;
         self.refresh()?;
@@ -173,13 +203,31 @@ impl Engine {
         bytes: &[u8],
         kind: AssetKind,
     ) -> Result<NewPicture, EngineError> {
+        self.describe_as(source_name, bytes, Showing::Own(kind))
+    }
+
+    /// Decodes and describes the part of a photo that a confirmed finding is about.
+    pub(super) fn describe_exemplar(
+        &self,
+        source_name: &str,
+        bytes: &[u8],
+    ) -> Result<NewPicture, EngineError> {
+        self.describe_as(source_name, bytes, Showing::Exemplar)
+    }
+
+    fn describe_as(
+        &self,
+        source_name: &str,
+        bytes: &[u8],
+        showing: Showing,
+    ) -> Result<NewPicture, EngineError> {
         let picture = imaging::decode_reference(bytes, &self.limits)?.on_natural_ground();
         if imaging::is_uniform(&picture.pixels) {
             return Err(EngineError::BlankReference);
         }
         let gray = image::imageops::grayscale(&imaging::trim(&picture.pixels));
         let local = LocalFeatures::extract(&gray, &FeatureLimits::REFERENCE);
-        let (descriptors, mut features) = self.descriptors(&picture, kind)?;
+        let (descriptors, mut features) = self.descriptors(&picture, showing)?;
         features.push(Features {
             kind: FEATURES_KIND.to_owned(),
             variant: AS_GIVEN.to_owned(),
@@ -191,6 +239,7 @@ impl Engine {
             width: picture.original_size[0],
             height: picture.original_size[1],
             hash: PictureHash::of(&picture.pixels).as_bytes().to_vec(),
+            exemplar_of: None,
             descriptors,
             features,
         })
@@ -201,7 +250,7 @@ impl Engine {
     fn descriptors(
         &self,
         picture: &Picture,
-        kind: AssetKind,
+        showing: Showing,
     ) -> Result<(Vec<Descriptor>, Vec<Features>), EngineError> {
         let descriptor = |space: &str, variant: &str, embedding| Descriptor {
             space: space.to_owned(),
@@ -209,10 +258,17 @@ impl Engine {
             model: self.model().clone(),
             embedding,
         };
-        let whole = self.embedder.embed_whole(&picture.pixels)?;
-        let mut descriptors = vec![descriptor(SPACE_WHOLE, AS_GIVEN, whole)];
+        let mut descriptors = Vec::new();
         let mut features = Vec::new();
-        for (variant, pixels) in versions(&picture.pixels, kind) {
+        let versions = match showing {
+            Showing::Own(kind) => {
+                let whole = self.embedder.embed_whole(&picture.pixels)?;
+                descriptors.push(descriptor(SPACE_WHOLE, AS_GIVEN, whole));
+                versions(&picture.pixels, kind)
+            }
+            Showing::Exemplar => vec![(AS_GIVEN, picture.pixels.clone())],
+        };
+        for (variant, pixels) in versions {
             let described = self.embedder.embed_reference(&pixels)?;
             descriptors.push(descriptor(SPACE_WINDOW, variant, described.embedding));
             features.extend(described.cells.map(|cells| Features {
@@ -251,11 +307,11 @@ impl Engine {
             }
             let described = batch
                 .par_iter()
-                .map(|&(id, kind)| {
+                .map(|&(id, showing)| {
                     let bytes = self.store.picture_bytes(id)?;
                     let picture = imaging::decode_reference(&bytes, &self.limits)?;
                     let (descriptors, features) =
-                        self.descriptors(&picture.on_natural_ground(), kind)?;
+                        self.descriptors(&picture.on_natural_ground(), showing)?;
                     // Before the descriptors, which say that the picture is done.
                     self.store.put_features(id, &features)?;
                     Ok((id, descriptors))
@@ -270,7 +326,7 @@ impl Engine {
         Ok(n_done)
     }
 
-    fn next_undescribed(&self, n: usize) -> Result<Vec<(PictureId, AssetKind)>, EngineError> {
+    fn next_undescribed(&self, n: usize) -> Result<Vec<(PictureId, Showing)>, EngineError> {
         let mut batch = Vec::with_capacity(n);
         let mut after = None;
         while batch.len() < n {
@@ -279,7 +335,11 @@ impl Engine {
                 .next_undescribed(SPACE_WINDOW, self.model(), after)?;
             let Some(picture) = next else { break };
             after = Some(picture.id);
-            batch.push((picture.id, self.store.asset(picture.asset_id)?.draft.kind));
+            let showing = match picture.exemplar_of {
+                Some(_) => Showing::Exemplar,
+                None => Showing::Own(self.store.asset(picture.asset_id)?.draft.kind),
+            };
+            batch.push((picture.id, showing));
         }
         Ok(batch)
     }
@@ -295,12 +355,15 @@ impl Engine {
         }
     }
 
-    /// The first picture of an asset as matching sees it; `None` when it has none.
+    /// The first picture of an asset as matching sees it, one of the brand's own if there is any; `None` when
+    /// it has none.
     ///
     /// # Errors
     /// Those of the store, and of decoding.
     pub fn reference_picture(&self, asset: AssetId) -> Result<Option<Picture>, EngineError> {
-        let Some(picture) = self.store.pictures_of(asset)?.into_iter().next() else {
+        let mut pictures = self.store.pictures_of(asset)?;
+        pictures.sort_by_key(|picture| picture.exemplar_of.is_some());
+        let Some(picture) = pictures.first() else {
             return Ok(None);
         };
         let bytes = self.store.picture_bytes(picture.id)?;

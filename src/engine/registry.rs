@@ -9,6 +9,7 @@ use std::path::Path;
 use jiff::Zoned;
 
 use super::describe::{SPACE_WHOLE, SPACE_WINDOW};
+use super::teaching::Lessons;
 use super::word_marks::{AssetWords, FoundWord};
 use super::{Engine, EngineError};
 use crate::domain::{Asset, AssetId, Embedding, PictureId};
@@ -24,7 +25,9 @@ pub struct Reference {
     pub id: PictureId,
     /// What it shows.
     pub asset_id: AssetId,
-    /// Its perceptual hash.
+    /// Whether it comes from a confirmed finding and not from the brand.
+    pub is_exemplar: bool,
+    /// Its perceptual hash; none of exemplars, copies of which are no copies of the brand's own pictures.
     pub hash: Option<PictureHash>,
     /// Vectors that windows are compared with.
     pub windows: Vec<Embedding>,
@@ -43,6 +46,7 @@ pub struct Registry {
     windows: LiveIndex,
     wholes: LiveIndex,
     words: AssetWords,
+    lessons: Lessons,
 }
 
 /// Vectors of one picture in one index get ids of their own below the next picture's.
@@ -77,6 +81,7 @@ impl Registry {
             windows: LiveIndex::new(window_dim),
             wholes: LiveIndex::new(whole_dim),
             words: AssetWords::default(),
+            lessons: Lessons::default(),
         }
     }
 
@@ -120,6 +125,21 @@ impl Registry {
         self.assets
             .get(&id)
             .map_or("", |asset| asset.draft.brand.as_str())
+    }
+
+    /// What people's decisions have taught.
+    pub fn lessons(&self) -> &Lessons {
+        &self.lessons
+    }
+
+    pub(super) fn take_lessons(&mut self, lessons: Lessons) {
+        self.lessons = lessons;
+    }
+
+    /// Whether a reference comes from a confirmed finding and not from the brand.
+    pub(super) fn is_exemplar(&self, id: PictureId) -> bool {
+        let reference = self.references.get(&id);
+        reference.is_some_and(|reference| reference.is_exemplar)
     }
 
     /// The references of an asset.
@@ -242,7 +262,11 @@ fn reference_of(picture: IndexedPicture) -> Reference {
     Reference {
         id: picture.id,
         asset_id: picture.asset_id,
-        hash: PictureHash::from_bytes(&picture.hash).ok(),
+        is_exemplar: picture.exemplar_of.is_some(),
+        hash: match picture.exemplar_of {
+            None => PictureHash::from_bytes(&picture.hash).ok(),
+            Some(_) => None,
+        },
         windows,
         versions,
         wholes,
@@ -256,6 +280,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the store fails, or holds vectors of another dimension.
     pub fn refresh(&self) -> Result<(), EngineError> {
+        self.learn()?;
         if self.store.revision()? == self.registry().revision {
             return Ok(());
         }

@@ -51,6 +51,7 @@ impl Engine {
                 listing: Some(&held.listing),
                 source: FindingSource::Screen,
                 keeping: held.keeping,
+                brands: None,
             };
             match self.open_case(&subject, |_| {}) {
                 Ok(_) => n_done += 1,

@@ -1,5 +1,6 @@
 //! Making a bundle: everything that is needed to find the same again, and nothing else.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::check::{Bundle, Check, check};
@@ -12,8 +13,9 @@ use super::record::{
 use super::result::result_json;
 use super::{BundleFault, EvidenceError, file};
 use crate::domain::{AssetId, FileDigest};
-use crate::engine::{Engine, EngineError, Examination};
+use crate::engine::{Engine, EngineError, Examination, Lessons};
 use crate::imaging::PictureFormat;
+use crate::matching::teaching::Lesson;
 use crate::store::StoreError;
 
 /// What the entry [`README`] says.
@@ -90,6 +92,7 @@ pub fn make_bundle(
         },
         settings: SettingsRecord::of(engine.settings()),
         photo,
+        lessons: lessons(&examination.lessons, &assets),
         assets,
         entries: digests.collect(),
         timings_ms: examination.timings_ms,
@@ -136,6 +139,15 @@ fn assets(
         .map_err(EngineError::from)?)
 }
 
+/// What was learnt of the brands of these assets.
+fn lessons(lessons: &Lessons, assets: &[AssetRecord]) -> BTreeMap<String, Lesson> {
+    let applied = lessons.applied().into_iter();
+    applied
+        .filter(|(brand, _)| assets.iter().any(|asset| asset.brand == *brand))
+        .map(|(brand, lesson)| (brand.to_owned(), lesson))
+        .collect()
+}
+
 fn asset(
     engine: &Engine,
     id: AssetId,
@@ -154,6 +166,7 @@ fn asset(
         let stem = format!("pictures/{}", kept.sha256);
         pictures.push(PictureRecord {
             registered_at: Some(kept.created_at),
+            exemplar_of: kept.exemplar_of,
             ..picture(entries, &kept.source_name, &bytes, &stem)
         });
     }
@@ -182,6 +195,7 @@ fn picture(entries: &mut Entries, name: &str, bytes: &[u8], stem: &str) -> Pictu
         sha256: FileDigest::of(bytes),
         n_bytes: bytes.len() as u64,
         registered_at: None,
+        exemplar_of: None,
     }
 }
 

@@ -108,6 +108,7 @@ impl Check {
 /// the pictures cannot be compared at all.
 pub fn check(bundle: &Bundle, engine: &Engine) -> Result<Check, EvidenceError> {
     let recorded_ids = register(bundle, engine)?;
+    engine.apply_lessons(bundle.record.lessons.clone());
     let photo = entry(&bundle.entries, &bundle.record.photo.entry)?;
     let examination = engine.examine(photo, None)?;
     let policy = engine.settings().policy;
@@ -141,9 +142,12 @@ fn register(bundle: &Bundle, engine: &Engine) -> Result<BTreeMap<AssetId, AssetI
         let pictures = asset
             .pictures
             .iter()
-            .map(|p| Ok((p.name.clone(), entry(&bundle.entries, &p.entry)?.to_vec())))
+            .map(|p| {
+                let bytes = entry(&bundle.entries, &p.entry)?;
+                Ok((p.name.as_str(), bytes, p.exemplar_of))
+            })
             .collect::<Result<Vec<_>, BundleFault>>()?;
-        let registered = engine.register(asset.draft(), &pictures)?;
+        let registered = engine.register_as_recorded(asset.draft(), &pictures)?;
         if !registered.created || registered.added.len() != pictures.len() {
             let what = format!("{:?} / {:?}", asset.brand, asset.name);
             let reason = format!("{what} is there twice, or one of its pictures");

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::BundleFault;
 use super::consistency::bad;
-use crate::domain::{AssetDraft, AssetId, AssetKind, FileDigest, StageTimings};
+use crate::domain::{AssetDraft, AssetId, AssetKind, FileDigest, FindingId, StageTimings};
 use crate::engine::{EngineSettings, Fingerprint, Stages};
 use crate::matching::policy::Policy;
+use crate::matching::teaching::Lesson;
 
 /// Name of the record's entry.
 pub(super) const RECORD: &str = "bundle.json";
@@ -41,6 +42,10 @@ pub struct BundleRecord {
     pub photo: PictureRecord,
     /// The registered assets that the numbers rest on, by id.
     pub assets: Vec<AssetRecord>,
+    /// What people's decisions had taught of these assets' brands; brands that nothing was learnt of are left
+    /// out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lessons: BTreeMap<String, Lesson>,
     /// Every other entry with its hash.
     pub entries: BTreeMap<String, FileDigest>,
     /// Milliseconds per stage.
@@ -84,6 +89,9 @@ pub struct PictureRecord {
     /// When it was registered, RFC 3339, UTC; `None` for the photo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registered_at: Option<String>,
+    /// The confirmed finding whose part of a photo it is; `None` for a picture of the brand's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exemplar_of: Option<FindingId>,
 }
 
 /// Why an asset is in a bundle.

@@ -9,8 +9,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::access::Caller;
 use super::etags::{check_match, tagged};
-use super::paging::page_length;
-use super::problem::{Problem, ProblemKind};
+use super::ids::asset_id;
+use super::paging::{cut, page_length, with_one_more};
+use super::problem::Problem;
 use super::uploads::receive_json;
 use super::workers::Lane;
 use crate::domain::{Asset, AssetId, AssetKind, Brand};
@@ -75,22 +76,14 @@ pub(super) async fn list(
         enabled: query.enabled,
         name_contains: query.name,
         after: query.after,
-        // One more than shown tells whether there is a next page.
-        limit: Some(limit + 1),
+        limit: Some(with_one_more(limit)),
     };
     let read = caller.run(Lane::Reads, move |engine| {
-        Ok(page(engine.store().assets(&filter)?, limit as usize))
+        let mut assets = engine.store().assets(&filter)?;
+        let next = cut(&mut assets, limit, |last| last.id);
+        Ok(AssetPage { assets, next })
     });
     read.await.map(Json)
-}
-
-fn page(mut assets: Vec<Asset>, limit: usize) -> AssetPage {
-    let has_more = assets.len() > limit;
-    assets.truncate(limit);
-    AssetPage {
-        next: assets.last().filter(|_| has_more).map(|asset| asset.id),
-        assets,
-    }
 }
 
 /// One asset, with its version as `ETag`.
@@ -161,11 +154,4 @@ pub(super) async fn remove(
         Ok(engine.refresh()?)
     });
     write.await.map(|()| StatusCode::NO_CONTENT)
-}
-
-/// The id in an address; what is no id names no asset.
-pub(super) fn asset_id(text: &str) -> Result<AssetId, Problem> {
-    let id = text.parse().ok().filter(|&id: &i64| id > 0);
-    id.map(AssetId)
-        .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("no asset has id {:?}", text)))
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::Caller;
-use super::paging::page_length;
+use super::paging::{cut, page_length, with_one_more};
 use super::problem::Problem;
 use super::workers::Lane;
 use crate::domain::AuditAction;
@@ -55,17 +55,12 @@ pub(super) async fn entries(
     let page = AuditPage {
         before,
         action,
-        // One more than shown tells whether there is a next page.
-        limit: limit + 1,
+        limit: with_one_more(limit),
     };
     let read = caller.run(Lane::Reads, move |engine| {
         let mut entries = engine.store().audit_entries(&page)?;
-        let has_more = entries.len() > limit as usize;
-        entries.truncate(limit as usize);
-        Ok(AuditEntries {
-            next: entries.last().filter(|_| has_more).map(|entry| entry.id),
-            entries,
-        })
+        let next = cut(&mut entries, limit, |last| last.id);
+        Ok(AuditEntries { entries, next })
     });
     read.await
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::Caller;
-use super::findings::finding_id;
+use super::ids::finding_id;
 use super::openapi::ProblemBody;
 use super::problem::Problem;
 use super::uploads::{invalid, receive_json};

@@ -1,13 +1,8 @@
 //! All findings that pass the filters, for spreadsheets and programs, written while they are read.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Query;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use hyper::body::Frame;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -16,6 +11,7 @@ use utoipa::ToSchema;
 use super::access::{BrandScope, Caller};
 use super::findings::FindingQuery;
 use super::paging::{cursor, cursor_text, malformed};
+use super::pieces::{Piece, body_of};
 use super::problem::Problem;
 use super::workers::Lane;
 use crate::domain::AuditAction;
@@ -70,9 +66,8 @@ pub(super) async fn export(
         Ok(note_export(engine, format, &asked)?)
     });
     note.await?;
-    let (send, receive) = mpsc::channel(2);
     let engine = caller.engine();
-    tokio::task::spawn_blocking(move || write_all(&engine, &scope, filter, first, format, &send));
+    let body = body_of(move |send| write_all(&engine, &scope, filter, first, format, send));
     let (kind, name) = match format {
         ExportFormat::Csv => ("text/csv; charset=utf-8", "findings.csv"),
         ExportFormat::Jsonl => ("application/jsonl", "findings.jsonl"),
@@ -84,7 +79,7 @@ pub(super) async fn export(
             format!("attachment; filename=\"{name}\""),
         ),
     ];
-    Ok((headers, Body::new(Pieces(receive))).into_response())
+    Ok((headers, body).into_response())
 }
 
 /// Writes down that findings leave, before the first of them does.
@@ -105,8 +100,6 @@ fn note_export(
         .store()
         .audit(AuditAction::Exported, "findings", Some(&details))
 }
-
-type Piece = Result<Bytes, axum::Error>;
 
 /// Ends early when nobody reads any more; a read that fails cuts the answer off, so that half an
 /// export is not taken for a whole one.
@@ -232,20 +225,4 @@ fn lines(page: &[FindingRecord]) -> Vec<u8> {
         text.push(b'\n');
     }
     text
-}
-
-/// A body in pieces that come from another thread.
-struct Pieces(mpsc::Receiver<Piece>);
-
-impl HttpBody for Pieces {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let piece = self.0.poll_recv(context);
-        piece.map(|piece| piece.map(|piece| piece.map(Frame::data)))
-    }
 }

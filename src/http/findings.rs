@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{BrandScope, Caller};
+use super::ids::finding_id;
 use super::images::{content_headers, is_known, tagged};
-use super::paging::{cursor, cursor_text, malformed, page_length, since};
+use super::paging::{cursor, cursor_text, cut, malformed, page_length, since, with_one_more};
 use super::problem::{Problem, ProblemKind};
 use super::workers::Lane;
-use crate::domain::{AssetId, FindingId, FindingKind, FindingStatus, PhotoId};
+use crate::domain::{AssetId, FindingKind, FindingStatus, PhotoId};
 use crate::store::{Decision, FindingFilter, FindingOrder, FindingRecord};
 
 /// Which findings, in the address.
@@ -86,15 +87,12 @@ pub(super) async fn list(
     let limit = page_length(query.limit)?;
     let scope = caller.scope.clone();
     let mut filter = query.filter(&scope)?;
-    // One more than shown tells whether there is a next page.
-    filter.limit = Some(limit + 1);
+    filter.limit = Some(with_one_more(limit));
     let read = caller.run(Lane::Reads, move |engine| {
         let mut findings = engine.store().findings(&filter)?;
-        let has_more = findings.len() > limit as usize;
-        findings.truncate(limit as usize);
-        let last = findings.last().filter(|_| has_more);
+        let next = cut(&mut findings, limit, |last| cursor_text(filter.order, last));
         Ok(FindingPage {
-            next: last.map(|last| cursor_text(filter.order, last)),
+            next,
             findings: findings.into_iter().map(|f| scope.narrowed(f)).collect(),
         })
     });
@@ -164,11 +162,4 @@ pub(super) async fn photo(
         (content_headers(&bytes), bytes).into_response()
     };
     Ok(tagged(&tag, response))
-}
-
-/// The id in an address; what is no id names no finding.
-pub(super) fn finding_id(text: &str) -> Result<FindingId, Problem> {
-    let id = text.parse().ok().filter(|&id: &i64| id > 0);
-    id.map(FindingId)
-        .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("no finding has id {text:?}")))
 }

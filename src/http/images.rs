@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::access::{BrandScope, Caller};
-use super::assets::asset_id;
+use super::ids::{asset_id, picture_id};
 use super::problem::{Problem, ProblemKind};
 use super::workers::Lane;
 use crate::domain::{AssetId, PictureId};
@@ -128,13 +128,6 @@ pub(super) fn picture_of(
         ProblemKind::NotFound,
         format!("asset {id} has no picture {}", picture.0),
     ))
-}
-
-/// The id in an address; what is no id names no picture.
-pub(super) fn picture_id(text: &str) -> Result<PictureId, Problem> {
-    let id = text.parse().ok().filter(|&id: &i64| id > 0);
-    id.map(PictureId)
-        .ok_or_else(|| Problem::new(ProblemKind::NotFound, format!("no picture has id {text:?}")))
 }
 
 /// Whether the client has the version under `tag` already.

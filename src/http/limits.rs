@@ -18,6 +18,8 @@ pub struct ServeLimits {
     pub header_timeout: Duration,
     /// Time that a client may leave an answer unread.
     pub write_timeout: Duration,
+    /// Days for which scans and their results are kept after they ended, at least 1.
+    pub keep_scans_days: u32,
     /// Time for requests in progress to end when the server stops.
     pub drain_timeout: Duration,
 }
@@ -32,6 +34,7 @@ impl Default for ServeLimits {
             max_connections: 512,
             header_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
+            keep_scans_days: 30,
             drain_timeout: Duration::from_secs(30),
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::Caller;
-use super::paging::page_length;
+use super::paging::{cut, page_length, with_one_more};
 use super::problem::Problem;
 use super::workers::Lane;
 use crate::store::ListingRecord;
@@ -39,13 +39,10 @@ pub(super) async fn list(
 ) -> Result<Json<ListingPage>, Problem> {
     let limit = page_length(query.limit)?;
     let read = caller.run(Lane::Reads, move |engine| {
-        // One more than shown tells whether there is a next page.
-        let mut found = engine.store().listings(query.after, limit + 1)?;
-        let has_more = found.len() > limit as usize;
-        found.truncate(limit as usize);
-        let last = found.last().filter(|_| has_more);
+        let store = engine.store();
+        let mut found = store.listings(query.after, with_one_more(limit))?;
         Ok(ListingPage {
-            next: last.map(|(place, _)| *place),
+            next: cut(&mut found, limit, |(place, _)| *place),
             listings: found.into_iter().map(|(_, listing)| listing).collect(),
         })
     });

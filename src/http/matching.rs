@@ -11,7 +11,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
-use super::access::Caller;
+use super::access::{BrandScope, Caller};
 use super::fetching;
 use super::openapi::{BinaryBody, EXAMPLE_PICTURE, IdempotencyKey, MatchAnswers, PhotoForm};
 use super::problem::Problem;
@@ -107,7 +107,7 @@ pub(super) enum MatchAnswer {
 /// One photo is answered with its verdict; several, in a form, with a list of verdicts in the same
 /// order. A photo that cannot be read fails the request and is named. Addresses (`url`) are fetched where
 /// the server's operator lets them be. With `keep` findings are kept, and
-/// come with their numbers.
+/// come with their numbers. A key that is bound to brands is told, and keeps, what is found of these.
 #[utoipa::path(
     post, path = "/v1/match", tag = "screening", params(MatchQuery, IdempotencyKey),
     request_body(content(
@@ -129,7 +129,8 @@ pub(super) async fn match_photos(
         Sent::Raw(bytes) => {
             let photo = Upload::unnamed(bytes.into());
             let seller = in_address.seller();
-            let look = move |engine: &Engine| look(engine, &photo, seller, keeping);
+            let scope = caller.scope.clone();
+            let look = move |engine: &Engine| look(engine, &photo, seller, keeping, &scope);
             one(caller.run(Lane::Pictures, look).await?)
         }
         Sent::Json(text) => {
@@ -158,16 +159,26 @@ fn look(
     photo: &Upload,
     seller: Option<Seller>,
     keeping: Option<Keeping>,
+    scope: &BrandScope,
 ) -> Result<MatchAnswer, Problem> {
     let Some(keeping) = keeping else {
-        let verdict = engine.match_photo(&photo.bytes, seller.as_ref())?;
+        let (mut judgement, size, timings) = engine.judge_photo(&photo.bytes, seller.as_ref())?;
+        judgement.keep_brands(|brand| scope.sees(brand));
+        let verdict = judgement.verdict(&engine.settings().policy, size, timings);
         return Ok(MatchAnswer::Unkept(verdict));
     };
     let listing = Listing {
         seller,
         ..Listing::default()
     };
-    let case = engine.match_and_keep(&photo.bytes, &photo.name, Some(&listing), keeping)?;
+    let (bytes, brands) = (&photo.bytes, scope.brands());
+    let case = engine.match_and_keep(
+        bytes,
+        &photo.name,
+        Some(&listing),
+        keeping,
+        brands.as_deref(),
+    )?;
     Ok(MatchAnswer::Kept(case))
 }
 
@@ -184,12 +195,13 @@ async fn match_json(
     in_address: Option<Seller>,
     keeping: Option<Keeping>,
 ) -> Result<Response, Problem> {
+    let scope = caller.scope.clone();
     let read = move |engine: &Engine| {
         let (photo, seller) = read_json(&text)?;
         let seller = seller.or(in_address);
         match photo {
             Offered::Here(photo) => {
-                let answer = look(engine, &photo, seller, keeping)?;
+                let answer = look(engine, &photo, seller, keeping, &scope)?;
                 Ok(Read::Looked(Box::new(answer)))
             }
             elsewhere @ Offered::Elsewhere { .. } => Ok(Read::ToFetch(elsewhere, seller)),
@@ -226,9 +238,10 @@ async fn match_all(
     let photos = fetching::uploads(state, photos).await?;
     let mut answers = Vec::with_capacity(photos.len());
     for photo in photos {
-        let seller = seller.clone();
+        let (seller, scope) = (seller.clone(), caller.scope.clone());
         let look = move |engine: &Engine| {
-            look(engine, &photo, seller, keeping).map_err(|problem| problem.about(&photo.name))
+            let looked = look(engine, &photo, seller, keeping, &scope);
+            looked.map_err(|problem| problem.about(&photo.name))
         };
         answers.push(caller.run(Lane::Pictures, look).await?);
     }

@@ -9,7 +9,7 @@
 //! | route | methods |
 //! |---|---|
 //! | `/v1/match` | `POST` |
-//! | `/v1/brands` | `GET` |
+//! | `/v1/brands`, `/v1/brands/{id}`, `/v1/brands/{id}/promise` | `GET`; `GET`; `PUT`, `DELETE` |
 //! | `/v1/assets` | `GET`, `POST` |
 //! | `/v1/assets/{id}` | `GET`, `PATCH`, `DELETE` |
 //! | `/v1/assets/{id}/images` | `GET`, `POST` |
@@ -17,7 +17,7 @@
 //! | `/v1/screen` | `POST` |
 //! | `/v1/scans`, `/v1/scans/{id}`, `/v1/scans/{id}/result` | `GET`, `POST`; `GET`, `DELETE`; `GET` |
 //! | `/v1/findings`, `/v1/findings/export`, `/v1/findings/{id}`, `/v1/findings/{id}/photo` | `GET` |
-//! | `/v1/findings/{id}/decision` | `POST`, `DELETE` |
+//! | `/v1/findings/{id}/decision`, `/v1/findings/{id}/exemplar` | `POST`, `DELETE`; `PUT`, `DELETE` |
 //! | `/v1/listings` | `GET` |
 //! | `/v1/listings/{listing_id}` | `GET`, `DELETE` |
 //! | `/v1/keys`, `/v1/keys/{id}` | `GET`, `POST`; `DELETE` |
@@ -41,6 +41,7 @@ mod findings;
 mod guard;
 mod health;
 mod idempotency;
+mod ids;
 mod images;
 mod keys;
 mod limits;
@@ -49,12 +50,14 @@ mod listings;
 mod matching;
 mod openapi;
 mod paging;
+mod pieces;
 mod problem;
 mod registering;
 mod scans;
 mod screening;
 mod server;
 mod statuses;
+mod teaching;
 mod telemetry;
 mod tending;
 mod track;
@@ -68,7 +71,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -171,6 +174,11 @@ fn api() -> Router<Arc<HttpState>> {
     Router::new()
         .route("/v1/match", post(matching::match_photos))
         .route("/v1/brands", get(assets::brands))
+        .route("/v1/brands/{id}", get(teaching::brand))
+        .route(
+            "/v1/brands/{id}/promise",
+            put(teaching::promise).delete(teaching::take_promise_back),
+        )
         .route("/v1/assets", get(assets::list).post(registering::register))
         .route(
             "/v1/assets/{id}",
@@ -214,6 +222,10 @@ fn cases() -> Router<Arc<HttpState>> {
         .route(
             "/v1/findings/{id}/decision",
             post(decisions::decide).delete(decisions::undo),
+        )
+        .route(
+            "/v1/findings/{id}/exemplar",
+            put(teaching::add_exemplar).delete(teaching::remove_exemplar),
         )
         .route("/v1/listings", get(listings::list))
         .route(

@@ -18,7 +18,7 @@ use super::scans::ResultFormat;
 use super::uploads::JsonPicture;
 use super::{
     assets, audit, decisions, export, findings, health, images, keys, listings, matching,
-    registering, scans, screening, telemetry, webhooks,
+    registering, scans, screening, teaching, telemetry, webhooks,
 };
 use crate::domain::{AssetDraft, Keep, PhotoVerdict, Seller};
 use crate::store::{DecisionScope, FindingOrder};
@@ -53,6 +53,8 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         findings::photo,
         decisions::decide,
         decisions::undo,
+        teaching::add_exemplar,
+        teaching::remove_exemplar,
         listings::list,
         listings::show,
         listings::remove,
@@ -62,6 +64,9 @@ pub(super) const EXAMPLE_PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAA
         scans::result,
         scans::remove,
         assets::brands,
+        teaching::brand,
+        teaching::promise,
+        teaching::take_promise_back,
         assets::list,
         registering::register,
         assets::show,
@@ -266,7 +271,9 @@ pub(super) struct ListingForm {
 pub(super) struct ScanForm {
     /// `.csv`, `.jsonl`, `.zip`, `.tar` or `.tar.gz`.
     #[schema(value_type = String, format = Binary)]
-    source: Vec<u8>,
+    source: Option<Vec<u8>>,
+    /// Where it is instead, if the server fetches from addresses.
+    source_url: Option<String>,
 }
 
 /// An asset with its pictures.

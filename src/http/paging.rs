@@ -24,6 +24,24 @@ pub(super) fn page_length(asked: Option<u32>) -> Result<u32, Problem> {
     )))
 }
 
+/// Entries to ask the store for: one more than a page shows tells whether there is a next one.
+pub(super) fn with_one_more(length: u32) -> u32 {
+    length + 1
+}
+
+/// Cuts off what was asked for beyond a page of `length`; of the last entry then left, the place where the
+/// next page begins, if there is one.
+pub(super) fn cut<T, N>(
+    entries: &mut Vec<T>,
+    length: u32,
+    place: impl FnOnce(&T) -> N,
+) -> Option<N> {
+    let length = length as usize;
+    let has_more = entries.len() > length;
+    entries.truncate(length);
+    entries.last().filter(|_| has_more).map(place)
+}
+
 /// The place of a finding in a list, as clients hand it back.
 pub(super) fn cursor_text(order: FindingOrder, last: &FindingRecord) -> String {
     let rank = match order {
@@ -80,6 +98,17 @@ mod tests {
         );
         assert_eq!(read("yesterday"), None);
         assert_eq!(read(""), None);
+    }
+
+    #[test]
+    fn a_page_has_a_next_one_only_if_more_came() {
+        let paged = |n: u32| {
+            let mut entries: Vec<u32> = (1..=n).collect();
+            let next = cut(&mut entries, 3, |last| *last);
+            (entries.len(), next)
+        };
+        assert_eq!(paged(with_one_more(3)), (3, Some(3)));
+        assert_eq!([paged(3), paged(0)], [(3, None), (0, None)]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::access::{BrandScope, Caller};
-use super::assets::asset_id;
+use super::ids::asset_id;
 use super::openapi::{
     AssetBody, AssetForm, BinaryBody, EXAMPLE_PICTURE, IdempotencyKey, PictureForm,
 };

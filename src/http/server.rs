@@ -72,7 +72,11 @@ pub async fn serve(
     let drain_timeout = limits.drain_timeout;
     let _tending = Tending::start(Arc::clone(&state.tenants));
     let _telling = Telling::start(Arc::clone(&state.tenants), Arc::clone(&state.teller));
-    let _scanning = Scanning::start(Arc::clone(&state.tenants), state.photo_fetcher());
+    let _scanning = Scanning::start(
+        Arc::clone(&state.tenants),
+        state.photo_fetcher(),
+        limits.keep_scans_days,
+    );
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let door = Door {
         builder: builder(&limits),

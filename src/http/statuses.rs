@@ -12,6 +12,7 @@ impl From<EngineError> for Problem {
             EngineError::Imaging(error) => error.into(),
             EngineError::Store(error) => error.into(),
             EngineError::BlankReference => Self::new(ProblemKind::BadPicture, error.to_string()),
+            EngineError::PhotoNotKept { .. } => Self::new(ProblemKind::Conflict, error.to_string()),
             EngineError::Backlog { .. } => Self::internal(ProblemKind::Busy),
             EngineError::Embed(_)
             | EngineError::Ocr(_)
@@ -56,15 +57,19 @@ impl From<StoreError> for Problem {
             | StoreError::NoSuchKey { .. }
             | StoreError::NoSuchScan { .. }
             | StoreError::NoSuchWebhook { .. }
+            | StoreError::NoSuchBrand { .. }
             | StoreError::NoSuchListing { .. } => {
                 Self::new(ProblemKind::NotFound, error.to_string())
             }
-            StoreError::NothingToUndo { .. } | StoreError::TooManyScans { .. } => {
+            StoreError::NothingToUndo { .. }
+            | StoreError::NotConfirmed { .. }
+            | StoreError::TooManyExemplars { .. }
+            | StoreError::TooManyScans { .. } => {
                 Self::new(ProblemKind::Conflict, error.to_string())
             }
-            StoreError::BadKey { .. } | StoreError::BadWebhook { .. } => {
-                Self::new(ProblemKind::Invalid, error.to_string())
-            }
+            StoreError::BadKey { .. }
+            | StoreError::BadPromise { .. }
+            | StoreError::BadWebhook { .. } => Self::new(ProblemKind::Invalid, error.to_string()),
             StoreError::Draft(refusal) => Self::new(ProblemKind::Invalid, refusal.to_string()),
             StoreError::Locked { .. } => Self::hidden(ProblemKind::Busy, &error),
             StoreError::DiskFull { .. } => Self::hidden(ProblemKind::DiskFull, &error),

@@ -8,4 +8,5 @@ pub mod judge;
 pub mod margin;
 pub mod photometry;
 pub mod policy;
+pub mod teaching;
 pub mod words;

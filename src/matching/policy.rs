@@ -62,27 +62,33 @@ impl Policy {
         self.flag_at
     }
 
-    /// The gravest verdict that `findings` lead to; those of authorised sellers lead to none.
-    pub fn verdict(&self, findings: &[Finding]) -> Verdict {
-        let gravest = findings
-            .iter()
-            .filter(|finding| !finding.authorised_seller)
-            .map(|finding| finding.probability)
-            .fold(f64::NEG_INFINITY, f64::max);
-        if gravest >= self.flag_at {
-            Verdict::Flagged
-        } else if gravest >= self.review_at {
-            Verdict::Review
-        } else {
-            Verdict::Clear
+    /// The verdict that a finding leads to: flagged from where its brand's promise is kept on, or without
+    /// a promise from [`flag_at`](Self::flag_at) on. One of an authorised seller leads to none.
+    pub fn verdict_on(&self, finding: &Finding) -> Verdict {
+        if finding.authorised_seller || finding.probability < self.review_at {
+            return Verdict::Clear;
         }
+        let flag_at = match finding.promise {
+            Some(promise) => promise.flag_at,
+            None => Some(self.flag_at),
+        };
+        match flag_at {
+            Some(flag_at) if finding.probability >= flag_at => Verdict::Flagged,
+            _ => Verdict::Review,
+        }
+    }
+
+    /// The gravest verdict that `findings` lead to.
+    pub fn verdict(&self, findings: &[Finding]) -> Verdict {
+        let verdicts = findings.iter().map(|finding| self.verdict_on(finding));
+        verdicts.max().unwrap_or(Verdict::Clear)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AssetId, AssetKind, FindingKind, Measurements, Region};
+    use crate::domain::{AssetId, AssetKind, FindingKind, Measurements, Promise, Region};
     use proptest::prelude::*;
 
     fn finding(probability: f64) -> Finding {
@@ -95,6 +101,8 @@ mod tests {
             region: Region::new(0.0, 0.0, 1.0, 1.0),
             probability,
             measurements: Measurements::default(),
+            untaught_probability: None,
+            promise: None,
             authorised_seller: false,
             reasons: Vec::new(),
         }
@@ -112,6 +120,25 @@ mod tests {
         let mut authorised = finding(0.99);
         authorised.authorised_seller = true;
         assert_eq!(policy.verdict(&[authorised]), Verdict::Clear);
+    }
+
+    #[test]
+    fn a_promise_takes_the_place_of_the_threshold() {
+        let policy = Policy::default();
+        let verdict = |probability, flag_at| {
+            let promise = Promise {
+                precision: 0.95,
+                flag_at,
+            };
+            policy.verdict_on(&Finding {
+                promise: Some(promise),
+                ..finding(probability)
+            })
+        };
+        assert_eq!(verdict(0.99, None), Verdict::Review);
+        assert_eq!(verdict(0.6, Some(0.5)), Verdict::Flagged);
+        assert_eq!(verdict(0.95, Some(0.98)), Verdict::Review);
+        assert_eq!(verdict(0.3, Some(0.2)), Verdict::Clear, "not even reported");
     }
 
     #[test]

@@ -39,6 +39,7 @@ fn scanned(
         work: Work::Computed,
         read_ms: 0.5,
         stamp: Arc::new(ScanStamp {
+            taught: None,
             model: ModelId("lite0-windows@4".into()),
             registry: "9f2c".into(),
             registry_revision: 12,
@@ -66,6 +67,8 @@ pub(super) fn finding() -> Finding {
         kind: FindingKind::StolenPhoto,
         region: Region::new(120.25, 80.0, 520.0, 640.5),
         probability: 0.9724,
+        untaught_probability: None,
+        promise: None,
         measurements: Measurements {
             window_similarity: Some(0.8125),
             inliers: Some(41.0),

@@ -39,10 +39,11 @@ pub struct JobFiles {
 
 impl JobFiles {
     /// The formats in which results are given.
-    pub const FORMATS: [ReportFormat; 3] = [
+    pub const FORMATS: [ReportFormat; 4] = [
         ReportFormat::Jsonl,
         ReportFormat::Csv,
         ReportFormat::Parquet,
+        ReportFormat::Html,
     ];
 
     /// Those in `folder`, which is there.
@@ -107,7 +108,7 @@ pub fn count_photos(source: &Path) -> Result<u64, ManifestError> {
     Ok(units(source)?.count() as u64)
 }
 
-/// Scans `source` into `files`, or goes on with it; `goes_on` is told the number of rows after each, and says
+/// Scans `source`, which people call `name`, into `files`, or goes on with it; `goes_on` is told the number of rows after each, and says
 /// whether more are wanted. Rows that were made with another registry or other networks are made anew.
 ///
 /// # Errors
@@ -115,6 +116,7 @@ pub fn count_photos(source: &Path) -> Result<u64, ManifestError> {
 pub fn run_job(
     engine: &Engine,
     source: &Path,
+    name: &str,
     files: &JobFiles,
     fetcher: Option<Arc<BlockingFetcher>>,
     mut goes_on: impl FnMut(u64) -> bool,
@@ -148,7 +150,7 @@ pub fn run_job(
     let rows_at = spool.as_ref().map_or(rows.as_path(), |spool| spool.path());
     let documents = documents(files);
     let finder = PhotoFinder::new(source, None);
-    let documents = Documents::open(None, finder, &identity.source, documents)?;
+    let documents = Documents::open(Some(engine), finder, name, documents)?;
     let summary = summarised(rows_at, documents, started.elapsed(), n_resumed)?;
     if let Some(mut spool) = spool {
         spool.publish(&rows)?;

@@ -120,6 +120,32 @@ pub enum StoreError {
         /// Pictures without.
         n_missing: u64,
     },
+    /// No brand has this id, or name.
+    #[error("no brand {brand}")]
+    NoSuchBrand {
+        /// The id, or the name in quotes.
+        brand: String,
+    },
+    /// Only what a person confirmed may teach.
+    #[error("finding {} is not confirmed: only confirmed findings become exemplars", id.0)]
+    NotConfirmed {
+        /// The finding.
+        id: FindingId,
+    },
+    /// Each exemplar makes every later look at its asset longer.
+    #[error("asset {asset} has {n} exemplars already: remove one first")]
+    TooManyExemplars {
+        /// The asset.
+        asset: AssetId,
+        /// How many.
+        n: u32,
+    },
+    /// A promise that nothing could keep, or that promises nothing.
+    #[error("precision is {precision}, a promise lies within 0.5 and 0.999")]
+    BadPromise {
+        /// The precision asked for.
+        precision: f64,
+    },
     /// A revision from another registry, or from before a backup was restored: load everything again.
     #[error("revision {asked} is ahead of the registry's {current}")]
     RevisionAhead {

@@ -136,7 +136,7 @@ fn stream_pictures(
     // For everything in the order of the table, for a few by way of their index.
     let filter = if since == 0 { "+revision" } else { "revision" };
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT id, asset_id, width, height, hash FROM pictures
+        "SELECT id, asset_id, width, height, hash, exemplar_of FROM pictures
          WHERE {filter} > ?1 ORDER BY id"
     ))?;
     let mut pictures = statement.query([since])?;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::{
-    Asset, AssetDraft, AssetId, AssetKind, Embedding, FileDigest, ModelId, PictureId,
+    Asset, AssetDraft, AssetId, AssetKind, Embedding, FileDigest, FindingId, ModelId, PictureId,
 };
 
 /// A vector that describes a picture, or a version of it, in one space.
@@ -44,6 +44,8 @@ pub struct NewPicture {
     pub height: u32,
     /// Its perceptual hash, in a form that only its maker reads.
     pub hash: Vec<u8>,
+    /// The confirmed finding whose part of a photo it is; `None` for a picture of the brand's own.
+    pub exemplar_of: Option<FindingId>,
     /// Its vectors.
     pub descriptors: Vec<Descriptor>,
     /// Its local features.
@@ -93,6 +95,9 @@ pub struct Picture {
     pub n_bytes: u64,
     /// When it was registered, RFC 3339 UTC.
     pub created_at: String,
+    /// The confirmed finding whose part of a photo it is; absent for a picture of the brand's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exemplar_of: Option<FindingId>,
 }
 
 /// An asset with its pictures, one line of an export.
@@ -138,6 +143,8 @@ pub struct IndexedPicture {
     pub height: u32,
     /// Its perceptual hash.
     pub hash: Vec<u8>,
+    /// The confirmed finding whose part of a photo it is; `None` for a picture of the brand's own.
+    pub exemplar_of: Option<FindingId>,
     /// Its vectors, of each space's current model only.
     pub descriptors: Vec<Descriptor>,
     /// Its local features; empty when they were not asked for.

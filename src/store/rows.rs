@@ -6,7 +6,9 @@ use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Descriptor, Features, IndexedPicture, Picture, StoreError};
-use crate::domain::{Asset, AssetDraft, AssetId, Embedding, FileDigest, ModelId, PictureId};
+use crate::domain::{
+    Asset, AssetDraft, AssetId, Embedding, FileDigest, FindingId, ModelId, PictureId,
+};
 
 /// Columns of [`asset`], in its order; the brand stands as `brands`.
 pub(super) const ASSET_COLUMNS: &str = "assets.id, brands.name, assets.name, kind,
@@ -15,7 +17,7 @@ pub(super) const ASSET_COLUMNS: &str = "assets.id, brands.name, assets.name, kin
 
 /// Columns of [`picture`], in its order.
 pub(super) const PICTURE_COLUMNS: &str =
-    "id, asset_id, sha256, source_name, width, height, n_bytes, created_at";
+    "id, asset_id, sha256, source_name, width, height, n_bytes, created_at, exemplar_of";
 
 pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
@@ -98,6 +100,7 @@ pub(super) fn picture(row: &Row<'_>) -> rusqlite::Result<Picture> {
         height: row.get(5)?,
         n_bytes: row.get::<_, i64>(6)?.unsigned_abs(),
         created_at: row.get(7)?,
+        exemplar_of: row.get::<_, Option<_>>(8)?.map(FindingId),
     })
 }
 
@@ -114,7 +117,7 @@ pub(super) fn pictures_with(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Reads `id, asset_id, width, height, hash`, and then the picture's vectors, and its features if
+/// Reads `id, asset_id, width, height, hash, exemplar_of`, and then the picture's vectors, and its features if
 /// they are wanted.
 pub(super) fn indexed_picture(
     conn: &Connection,
@@ -132,6 +135,7 @@ pub(super) fn indexed_picture(
         width: row.get(2)?,
         height: row.get(3)?,
         hash: row.get(4)?,
+        exemplar_of: row.get::<_, Option<_>>(5)?.map(FindingId),
         descriptors: descriptors(conn, id)?,
         features,
     })

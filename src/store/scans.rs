@@ -238,6 +238,31 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Forgets all scans that ended more than so many days ago; gives what is known of them, for their files
+    /// to be removed.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn forget_scans(&self, keep_days: u32) -> Result<Vec<ScanRecord>, StoreError> {
+        let since = format!("-{keep_days} days");
+        self.connections.write(|w| {
+            let mut statement = w.conn().prepare_cached(&format!(
+                "DELETE FROM scans
+                 WHERE ended_at < strftime('%Y-%m-%dT%H:%M:%SZ', 'now', ?1)
+                    AND state IN ('done', 'failed')
+                 RETURNING {COLUMNS}"
+            ))?;
+            let mut found = statement.query([since])?;
+            let mut forgotten = Vec::new();
+            while let Some(row) = found.next()? {
+                forgotten.push(scan(row)?);
+            }
+            Ok(forgotten)
+        })
+    }
+}
+
 /// What webhooks are told of a scan's end: counts, and no brand.
 fn told(record: &ScanRecord) -> Value {
     let count = |name: &str| record.summary.as_ref().map_or(&Value::Null, |s| &s[name]);
@@ -342,6 +367,36 @@ mod tests {
         assert!(!store.end_scan(id, Ok((1, &json!({})))).expect("written"));
         let gone = store.remove_scan(id).expect_err("gone");
         assert!(matches!(gone, StoreError::NoSuchScan { .. }));
+    }
+
+    #[test]
+    fn only_scans_that_ended_long_ago_are_forgotten() {
+        let store = Store::open_in_memory().expect("a store");
+        let [old, recent, running] = ["old", "recent", "running"].map(|name| {
+            let id = store.create_scan(&new(name)).expect("taken").id;
+            store.claim_scan().expect("readable");
+            id
+        });
+        for id in [old, recent] {
+            store.end_scan(id, Ok((7, &json!({})))).expect("written");
+        }
+        let ended = |id: ScanId, ago: &str| {
+            let writer = store.connections.writer();
+            let set = "UPDATE scans SET ended_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now', ?2)
+                WHERE id = ?1";
+            writer.execute(set, params![id.0, ago]).expect("written");
+        };
+        ended(old, "-31 days");
+        ended(recent, "-29 days");
+        let forgotten = store.forget_scans(30).expect("written");
+        assert_eq!(forgotten.len(), 1);
+        assert_eq!(
+            (forgotten[0].id, forgotten[0].folder.as_str()),
+            (old, "folder of old")
+        );
+        let left: Vec<_> = store.scans(None, 10).expect("readable");
+        let left: Vec<_> = left.into_iter().map(|scan| scan.id).collect();
+        assert_eq!(left, [running, recent]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) struct Schema {
 /// The registry with its cases ("TSTN").
 pub(super) const REGISTRY: Schema = Schema {
     application_id: 0x5453_544e,
-    migrations: &[VERSION_1, CASES, AUDIT, WEBHOOKS, SCANS],
+    migrations: &[VERSION_1, CASES, AUDIT, WEBHOOKS, SCANS, TEACHING],
 };
 
 /// Keys and sessions ("TSTK").
@@ -341,6 +341,21 @@ CREATE TABLE scans (
     ended_at TEXT
 );
 CREATE INDEX scans_waiting ON scans (id) WHERE state = 'waiting';
+";
+
+// `exemplar_of` names a finding as findings name assets: by a number that refers to nothing. Of a brand's
+// promises the last one holds; earlier ones stay, to tell what held when.
+const TEACHING: &str = "
+ALTER TABLE pictures ADD COLUMN exemplar_of INTEGER;
+CREATE UNIQUE INDEX pictures_by_finding ON pictures (exemplar_of) WHERE exemplar_of IS NOT NULL;
+
+CREATE TABLE promises (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    brand TEXT NOT NULL,
+    precision REAL,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
+);
+CREATE INDEX promises_by_brand ON promises (brand, id);
 ";
 
 // Of keys, sessions and links only digests: who reads the file cannot use them.

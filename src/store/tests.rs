@@ -36,6 +36,7 @@ fn picture(content: &str) -> NewPicture {
         width: 40,
         height: 30,
         hash: vec![7; 32],
+        exemplar_of: None,
         descriptors: vec![
             descriptor("window", "net@1", [1.0, 2.0, 3.0]),
             descriptor("whole", "net@1", [0.0, 0.0, 1.0]),

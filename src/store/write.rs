@@ -105,29 +105,35 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchPicture`], and those of the database.
     pub fn remove_picture(&self, id: PictureId) -> Result<(), StoreError> {
-        self.connections.write(|w| {
-            let asset_id = w
-                .conn()
-                .query_row(
-                    "DELETE FROM pictures WHERE id = ?1 RETURNING asset_id",
-                    [id.0],
-                    |row| row.get(0).map(AssetId),
-                )
-                .optional()?
-                .ok_or(StoreError::NoSuchPicture { id })?;
-            w.conn().execute(
-                "INSERT INTO removals (revision, picture_id) VALUES (?2, ?1)",
-                params![id.0, w.revision()?],
-            )?;
-            let details = json!({ "picture": id });
-            audit_asset(w, AuditAction::PictureRemoved, asset_id, details)?;
-            stamp_asset(w, asset_id)
-        })
+        self.connections.write(|w| drop_picture(w, id))
     }
 }
 
+/// Removes one picture, and writes that down.
+pub(super) fn drop_picture(w: &Writing<'_>, id: PictureId) -> Result<(), StoreError> {
+    let (asset_id, exemplar_of) = w
+        .conn()
+        .query_row(
+            "DELETE FROM pictures WHERE id = ?1 RETURNING asset_id, exemplar_of",
+            [id.0],
+            |row| Ok((AssetId(row.get(0)?), row.get::<_, Option<i64>>(1)?)),
+        )
+        .optional()?
+        .ok_or(StoreError::NoSuchPicture { id })?;
+    w.conn().execute(
+        "INSERT INTO removals (revision, picture_id) VALUES (?2, ?1)",
+        params![id.0, w.revision()?],
+    )?;
+    let mut details = json!({ "picture": id });
+    if let Some(finding) = exemplar_of {
+        details["exemplar_of"] = finding.into();
+    }
+    audit_asset(w, AuditAction::PictureRemoved, asset_id, details)?;
+    stamp_asset(w, asset_id)
+}
+
 /// Writes down what is done to an asset, with its name, which outlives it there.
-fn audit_asset(
+pub(super) fn audit_asset(
     w: &Writing<'_>,
     action: AuditAction,
     id: AssetId,
@@ -254,7 +260,7 @@ fn update_asset(w: &Writing<'_>, id: AssetId, draft: &AssetDraft) -> Result<(), 
     Ok(())
 }
 
-fn stamp_asset(w: &Writing<'_>, id: AssetId) -> Result<(), StoreError> {
+pub(super) fn stamp_asset(w: &Writing<'_>, id: AssetId) -> Result<(), StoreError> {
     w.conn()
         .prepare_cached("UPDATE assets SET revision = ?2 WHERE id = ?1")?
         .execute(params![id.0, w.revision()?])?;
@@ -285,7 +291,7 @@ fn register_picture(
     Ok(())
 }
 
-fn insert_picture(
+pub(super) fn insert_picture(
     w: &Writing<'_>,
     asset_id: AssetId,
     picture: &NewPicture,
@@ -294,8 +300,8 @@ fn insert_picture(
     let conn = w.conn();
     conn.prepare_cached(
         "INSERT INTO pictures
-            (asset_id, sha256, source_name, width, height, n_bytes, hash, revision)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            (asset_id, sha256, source_name, width, height, n_bytes, hash, revision, exemplar_of)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
         asset_id.0,
@@ -306,6 +312,7 @@ fn insert_picture(
         picture.bytes.len() as i64,
         picture.hash,
         w.revision()?,
+        picture.exemplar_of.map(|finding| finding.0),
     ])?;
     let id = PictureId(conn.last_insert_rowid());
     conn.prepare_cached("INSERT INTO originals (picture_id, bytes) VALUES (?1, ?2)")?

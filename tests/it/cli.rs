@@ -362,3 +362,159 @@ fn a_listing_is_screened_and_kept_as_asked() {
     write("[]");
     assert_eq!(program.run(&["screen", path]).code(), 2);
 }
+
+#[test]
+fn settings_come_from_the_command_line_the_environment_the_file_and_the_defaults_in_that_order() {
+    let program = Program::new();
+    let file = program.path("touchstone.toml");
+    fs::write(
+        &file,
+        "review_at = 0.4\nflag_at = 0.8\nthreads = 1\n[serve]\nrate = 7\nbehind_tls = true\n",
+    )
+    .expect("written");
+    let file = file.to_str().expect("a path");
+    let mut command = program.command(&["--config", file, "--flag-at", "0.95", "config", "show"]);
+    command.env("TOUCHSTONE_REVIEW_AT", "0.5");
+    command.env("TOUCHSTONE_TIMEOUT_S", "9");
+    let ran = Ran(command.output().expect("the program starts"));
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let shown = ran.stdout();
+    for line in [
+        "flag_at = 0.95  # command line",
+        "review_at = 0.5  # environment, TOUCHSTONE_REVIEW_AT",
+        "threads = 1  # file",
+        "rate = 7  # file",
+        "behind_tls = true  # file",
+        "timeout_s = 9  # environment, TOUCHSTONE_TIMEOUT_S",
+        "listen = \"127.0.0.1:8470\"  # default",
+        "# judge is not given",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    // What is shown can be the file.
+    fs::write(program.path("again.toml"), &shown).expect("written");
+    let again = program.path("again.toml");
+    program.done(&[
+        "--config",
+        again.to_str().expect("a path"),
+        "config",
+        "show",
+    ]);
+}
+
+#[test]
+fn a_file_that_says_what_is_no_setting_ends_the_program_with_words() {
+    let program = Program::new();
+    let file = program.path("touchstone.toml");
+    for (text, words) in [
+        ("reviw_at = 0.4", "no setting \"reviw_at\""),
+        ("[server]\nrate = 7", "no section [server]"),
+        ("review_at = ", "reading the settings"),
+        ("[serve]\nlisten = \"everywhere\"", "everywhere"),
+    ] {
+        fs::write(&file, text).expect("written");
+        let ran = program.run(&["--config", file.to_str().expect("a path"), "doctor"]);
+        assert_eq!(ran.code(), 2, "{text}");
+        let told = ran.stderr();
+        assert!(
+            told.contains(words) && told.contains("touchstone.toml"),
+            "{told}"
+        );
+    }
+    let ran = program.run(&["--config", "nowhere.toml", "doctor"]);
+    assert_eq!(ran.code(), 2);
+    assert!(ran.stderr().contains("nowhere.toml"), "{}", ran.stderr());
+}
+
+#[test]
+fn a_folder_without_pictures_is_an_error_and_no_empty_success() {
+    let program = Program::new();
+    let folder = program.path("empty");
+    fs::create_dir(&folder).expect("made");
+    let ran = program.run(&[
+        "register",
+        folder.to_str().expect("a path"),
+        "--brand",
+        "Acme",
+    ]);
+    assert_eq!(ran.code(), 2);
+    assert!(
+        ran.stderr().contains("nothing to register in"),
+        "{}",
+        ran.stderr()
+    );
+    assert_eq!(ran.stdout(), "");
+}
+
+#[test]
+fn brands_are_promised_things_by_command_and_what_they_rest_on_is_told() {
+    let program = Program::new();
+    program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
+    let ran = program.done(&["brands", "promise", "Oatly", "0.95"]);
+    assert!(
+        ran.stderr().contains("it takes 45, all right"),
+        "{}",
+        ran.stderr()
+    );
+    let brands = program.done(&["brands", "list", "--json"]).json();
+    assert_eq!(brands[0]["teaching"]["promise"]["precision"], 0.95);
+    assert!(
+        program
+            .done(&["brands", "list"])
+            .stdout()
+            .contains("nothing is flagged yet")
+    );
+    program.done(&["brands", "promise", "Oatly", "none"]);
+    let brands = program.done(&["brands", "list", "--json"]).json();
+    assert_eq!(brands[0]["teaching"]["promise"], Value::Null);
+    assert_eq!(
+        program.run(&["brands", "promise", "Nobody", "0.9"]).code(),
+        2
+    );
+    assert_eq!(
+        program.run(&["brands", "promise", "Oatly", "0.2"]).code(),
+        2
+    );
+    assert_eq!(program.run(&["assets", "learn", "7"]).code(), 1);
+}
+
+#[test]
+fn teaching_is_played_through_on_labelled_photos() {
+    let program = Program::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut photos = "path,brand,asset,kind\n".to_owned();
+    let listed = fs::read_to_string(root.join("fixtures/photos.csv")).expect("readable");
+    let of_arla = |line: &&str| line.starts_with("grocery/photos/arla-");
+    for line in listed.lines().filter(of_arla).take(5) {
+        let mut fields = line.split(',');
+        let (path, brand) = (fields.next(), fields.next());
+        let (path, brand) = (path.expect("a path"), brand.expect("a brand"));
+        let path = root.join("fixtures").join(path);
+        photos.push_str(&format!("{},{brand},,product\n", path.display()));
+    }
+    fs::write(program.path("photos.csv"), photos).expect("written");
+    let photos = program.path("photos.csv");
+    let ran = program.done(&[
+        "eval",
+        "--assets",
+        "fixtures/assets.csv",
+        "--photos",
+        photos.to_str().expect("a path"),
+        "--teach",
+        "2,0",
+        "--json",
+    ]);
+    let taught = &ran.json()["taught"];
+    let counts = |step: usize| {
+        let one = &taught[step];
+        let count = |name: &str| one[name].as_u64().expect("a number");
+        let left = one["after"]["n_positive"].as_u64().expect("a number");
+        (count("confirmations_per_brand"), count("n_confirmed"), left)
+    };
+    assert_eq!(counts(0), (0, 0, 5));
+    assert_eq!(taught[0]["before"], taught[0]["after"]);
+    assert_eq!(counts(1), (2, 2, 3), "{taught}");
+    assert!(
+        taught[1]["after"]["recall_at_1"].as_f64() >= taught[1]["before"]["recall_at_1"].as_f64()
+    );
+}

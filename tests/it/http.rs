@@ -11,4 +11,5 @@ mod openapi;
 mod scans;
 mod server;
 mod service;
+mod teaching;
 mod webhooks;

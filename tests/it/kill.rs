@@ -60,6 +60,7 @@ fn registration(number: u64) -> Registration {
             width: 64,
             height: 64,
             hash: Vec::new(),
+            exemplar_of: None,
             descriptors: vec![Descriptor {
                 space: SPACE.to_owned(),
                 variant: "plain".to_owned(),

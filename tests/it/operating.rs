@@ -4,11 +4,14 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::cli::{Program, Ran};
 
+/// No answer should take this long.
+const PATIENCE: Duration = Duration::from_secs(20);
 const PACK: &str = "fixtures/grocery/packs/oatly-oat-milk.jpg";
 
 fn lines(ran: &Ran) -> Vec<Value> {
@@ -65,6 +68,7 @@ impl Served {
     fn get(&self, path: &str, key: Option<&str>) -> (u16, String) {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE))
             .build()
             .new_agent();
         let mut request = agent.get(format!("{}{path}", self.address));
@@ -245,4 +249,46 @@ fn shells_and_man_know_the_commands() {
     }
     let serve = fs::read_to_string(folder.join("touchstone-serve.1")).expect("a page");
     assert!(serve.contains("behind"), "{serve}");
+}
+
+/// Raises the files that this process may have open to what the system lets it; gives how many these are.
+#[cfg(target_os = "linux")]
+fn with_many_files() -> usize {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both calls get a valid place for the limit, which outlives them.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
+    }
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn thousands_of_idle_and_crawling_connections_keep_nobody_out() {
+    use std::io::Write as _;
+    use std::net::TcpStream;
+
+    let n_connections = 10_000.min(with_many_files().saturating_sub(1_000));
+    assert!(n_connections >= 1_000, "{n_connections} are no crowd");
+    let program = Program::new();
+    let served = Served::start(&program, &["--open"]);
+    let address = served.address.trim_start_matches("http://").to_owned();
+    // Two in three say nothing, one in three says a little and goes on with it byte by byte.
+    let mut crowd: Vec<TcpStream> = (0..n_connections)
+        .map(|_| TcpStream::connect(&address).expect("a connection"))
+        .collect();
+    for _ in 0..3 {
+        for crawling in crowd.iter_mut().step_by(3) {
+            // It may have been cut off by now.
+            let _ = crawling.write_all(b"G");
+        }
+        assert_eq!(served.get("/healthz", None).0, 200);
+    }
+    drop(crowd);
+    assert_eq!(served.get("/readyz", None).0, 200);
 }

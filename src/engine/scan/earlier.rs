@@ -31,7 +31,7 @@ pub(super) enum Standing {
     Same,
     /// These assets are new, changed or gone.
     Changed(BTreeSet<AssetId>),
-    /// Nothing can be said: another network or registry.
+    /// Nothing can be said: another network or registry, or decisions have taught something since.
     Other,
 }
 
@@ -40,6 +40,7 @@ impl Standing {
         let now = engine.scan_stamp()?;
         if (&earlier.model, &earlier.registry) != (&now.model, &now.registry)
             || earlier.registry_revision > now.registry_revision
+            || earlier.taught != now.taught
         {
             return Ok(Self::Other);
         }

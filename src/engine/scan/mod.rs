@@ -115,10 +115,13 @@ impl Engine {
     /// # Errors
     /// Those of the database.
     pub fn scan_stamp(&self) -> Result<ScanStamp, EngineError> {
+        // One after the other: who reads twice at once may wait for a writer between, and that for the first.
+        let taught = self.lessons().digest();
         Ok(ScanStamp {
             model: self.model().clone(),
             registry: self.store().registry_id()?,
             registry_revision: self.registry().revision(),
+            taught,
         })
     }
 

@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::engine::manifest::PhotoPlace;
 use crate::engine::seen::sides;
-use crate::engine::{Clock, Engine, EngineError};
+use crate::engine::{Clock, Engine, EngineError, Lessons};
 
 /// What is said of a photo, whoever sells it.
 #[derive(Debug, Clone)]
@@ -62,6 +62,8 @@ pub(super) struct Looker<'a> {
     cache: Option<Cache<FileDigest, Answer, AnswerBytes>>,
     earlier: Option<(&'a dyn EarlierAnswers, Standing)>,
     keep_days: Option<u32>,
+    /// Those of the beginning, whatever is decided meanwhile.
+    lessons: Lessons,
 }
 
 impl<'a> Looker<'a> {
@@ -80,6 +82,7 @@ impl<'a> Looker<'a> {
             cache,
             earlier: earlier.transpose()?,
             keep_days: options.keep_days,
+            lessons: engine.lessons(),
         })
     }
 
@@ -192,7 +195,7 @@ impl<'a> Looker<'a> {
         let (photo, description, verified, timings) = engine.measure_as_of_now(bytes, |_| {})?;
         *timings_ms = timings;
         let mut clock = Clock::start();
-        let judgement = engine.judge(&photo, verified, None);
+        let judgement = engine.judge_in(&photo, verified, None, &self.lessons);
         let findings = judgement.reported(&engine.settings.policy);
         let hash = description.upright_hash(&photo.pixels);
         timings_ms.judge = clock.lap_ms();
@@ -221,6 +224,8 @@ impl<'a> Looker<'a> {
         for finding in &mut findings {
             let asset = registry.active_asset(finding.asset_id);
             finding.authorised_seller = asset.is_some_and(|asset| asset.draft.authorises(seller));
+            // Not every form of earlier results holds it.
+            finding.promise = self.lessons.of(&finding.brand).promise;
         }
         PhotoVerdict {
             verdict: self.engine.settings.policy.verdict(&findings),

@@ -152,6 +152,7 @@ impl Shared {
             listing: Some(&self.request.listing),
             source: FindingSource::Screen,
             keeping: self.request.keeping,
+            brands: None,
         };
         let enter = |stage| self.set(position, Progress::At(stage));
         // A panic would take rayon's thread with it, and the whole program.

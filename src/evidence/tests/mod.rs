@@ -229,6 +229,7 @@ fn words_that_are_marks_of_others_belong_to_what_numbers_rest_on() {
         verified: Vec::new(),
         judgement: Judgement::default(),
         revision: 3,
+        lessons: Default::default(),
         timings_ms: Default::default(),
     };
     let basis = engine.basis(&examination, &[zumbra]);

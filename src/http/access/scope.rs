@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::problem::{Problem, ProblemKind};
-use crate::domain::{Asset, AssetId, Brand, FindingId, PictureId};
+use crate::domain::{Asset, AssetId, Brand, BrandId, FindingId, PictureId};
 use crate::engine::Engine;
 use crate::store::{FindingRecord, Picture, Store, StoreError};
 
@@ -38,6 +38,17 @@ impl Scope {
         let mut brands = store.brands()?;
         brands.retain(|brand| self.sees(&brand.name));
         Ok(brands)
+    }
+
+    /// The brand, if it is seen; one out of sight is as if it were not there.
+    pub fn brand(&self, engine: &Engine, id: BrandId) -> Result<Brand, Problem> {
+        let brand = engine.store().brand(id)?;
+        if self.sees(&brand.name) {
+            Ok(brand)
+        } else {
+            let brand = id.0.to_string();
+            Err(StoreError::NoSuchBrand { brand }.into())
+        }
     }
 
     /// The asset, if it is seen; one out of sight is as if it were not there.

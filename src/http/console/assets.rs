@@ -8,7 +8,8 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::super::access::{BrandScope, Caller};
-use super::super::assets::asset_id;
+use super::super::ids::asset_id;
+use super::super::paging::{cut, with_one_more};
 use super::super::problem::{Problem, ProblemKind};
 use super::super::workers::Lane;
 use super::page::{Page, Shell};
@@ -17,7 +18,7 @@ use crate::engine::Engine;
 use crate::store::{AssetFilter, Picture};
 
 /// Assets on a page: a few screens of pictures.
-const PAGE: usize = 60;
+const PAGE: u32 = 60;
 /// Similar assets that a page warns of.
 const MAX_SIMILAR: usize = 6;
 
@@ -80,8 +81,7 @@ impl AssetQuery {
             },
             name_contains: given(&self.name),
             after: self.after,
-            // One more than shown tells whether there is a next page.
-            limit: Some(PAGE as u32 + 1),
+            limit: Some(with_one_more(PAGE)),
         }
     }
 }
@@ -150,8 +150,7 @@ fn assets_page(
     outcome: &Outcome,
 ) -> Result<AssetsPage, Problem> {
     let mut assets = engine.store().assets(&query.filter(&caller.scope))?;
-    let has_more = assets.len() > PAGE;
-    assets.truncate(PAGE);
+    let next = cut(&mut assets, PAGE, |last| last.id);
     let brands = caller.scope.seen_brands(engine.store())?;
     let today = Zoned::now().date();
     Ok(AssetsPage {
@@ -159,7 +158,7 @@ fn assets_page(
         outcome: outcome.sentence(),
         n_assets: brands.iter().map(|brand| brand.n_assets).sum(),
         brands,
-        next: assets.last().filter(|_| has_more).map(|asset| asset.id),
+        next,
         tiles: assets
             .into_iter()
             .map(|asset| Tile::of(engine, asset, today))

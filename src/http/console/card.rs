@@ -8,7 +8,7 @@ use super::super::problem::Problem;
 use super::page::capitalised;
 use super::phrases::{Row, lie, next_brand, rows, why_not};
 use super::pictures::jpeg;
-use crate::domain::{Finding, Region};
+use crate::domain::{Finding, Region, Verdict};
 use crate::engine::{Engine, Examination, Verified};
 use crate::matching::geometry::Alignment;
 use crate::report::{kind_words, percent};
@@ -94,12 +94,15 @@ impl Card {
         let photo_size = [pixels.width(), pixels.height()];
         let policy = &engine.settings().policy;
         let corners = verified.map(corners).unwrap_or_default();
-        let (class, badge) = if finding.probability >= policy.flag_at() {
-            ("flagged", "Flagged")
-        } else if finding.probability >= policy.review_at() {
-            ("review", "To review")
-        } else {
-            ("clear", "Not a match")
+        // That the seller may is said beside it.
+        let whoever_sells = Finding {
+            authorised_seller: false,
+            ..finding.clone()
+        };
+        let (class, badge) = match policy.verdict_on(&whoever_sells) {
+            Verdict::Flagged => ("flagged", "Flagged"),
+            Verdict::Review => ("review", "To review"),
+            Verdict::Clear => ("clear", "Not a match"),
         };
         Ok(Self {
             n,

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::super::access::Caller;
 use super::super::decisions::reason;
-use super::super::findings::finding_id;
+use super::super::ids::finding_id;
 use super::super::problem::Problem;
+use super::super::teaching::{drop_exemplar, make_exemplar};
 use super::super::workers::Lane;
 use super::filters::Filters;
 use crate::domain::{FindingId, Opinion};
@@ -33,7 +34,7 @@ pub(super) struct Said {
 }
 
 #[derive(Deserialize)]
-pub(super) struct TakenBack {
+pub(super) struct Back {
     #[serde(default)]
     filters: String,
 }
@@ -73,7 +74,7 @@ pub(super) async fn decide(
 pub(super) async fn undo(
     caller: Caller,
     Path(id): Path<String>,
-    Form(taken_back): Form<TakenBack>,
+    Form(taken_back): Form<Back>,
 ) -> Result<Redirect, Problem> {
     let (id, scope) = (finding_id(&id)?, caller.scope.clone());
     let who = caller.name_or(NOBODY);
@@ -84,6 +85,30 @@ pub(super) async fn undo(
     let n = write.await?.len();
     let path = format!("/review/{}", id.0);
     Ok(led_to(&path, &taken_back.filters, "undone", id, n))
+}
+
+/// `POST /review/{id}/exemplar`: makes it a picture of its asset.
+pub(super) async fn learn(
+    caller: Caller,
+    Path(id): Path<String>,
+    Form(form): Form<Back>,
+) -> Result<Redirect, Problem> {
+    let id = finding_id(&id)?;
+    make_exemplar(&caller, id).await?;
+    let path = format!("/review/{}", id.0);
+    Ok(led_to(&path, &form.filters, "learnt", id, 1))
+}
+
+/// `POST /review/{id}/exemplar/remove`.
+pub(super) async fn unlearn(
+    caller: Caller,
+    Path(id): Path<String>,
+    Form(form): Form<Back>,
+) -> Result<Redirect, Problem> {
+    let id = finding_id(&id)?;
+    drop_exemplar(&caller, id).await?;
+    let path = format!("/review/{}", id.0);
+    Ok(led_to(&path, &form.filters, "unlearnt", id, 1))
 }
 
 /// `path` with the filters, which are read so that nothing else gets into the address.

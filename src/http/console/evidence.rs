@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::super::access::{BrandScope, Caller};
-use super::super::findings::finding_id;
+use super::super::ids::finding_id;
 use super::super::problem::{Problem, ProblemKind};
 use super::super::workers::Lane;
 use super::card::{Card, PhotoView, data_uri};

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::access::BrandScope;
-use super::super::paging::cursor;
+use super::super::paging::{cursor, with_one_more};
 use super::super::problem::Problem;
 use crate::domain::{FindingKind, FindingStatus, PhotoId};
 use crate::store::{FindingFilter, FindingOrder};
 
 /// Findings on a page of the queue.
-pub(super) const PAGE: usize = 40;
+pub(super) const PAGE: u32 = 40;
 
 /// Filters as forms send them: a field left alone is empty.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ impl Filters {
             cluster: self.cluster.parse().ok().map(PhotoId),
             order: self.order(),
             after: given(&self.after).as_deref().map(cursor).transpose()?,
-            limit: Some(PAGE as u32 + 1),
+            limit: Some(with_one_more(PAGE)),
             ..FindingFilter::default()
         })
     }

@@ -10,7 +10,8 @@
 //! | `/` | `GET` |
 //! | `/try` | `GET`, `POST` |
 //! | `/review`, `/review/{id}` | `GET` |
-//! | `/review/{id}/decide`, `undo` | `POST` |
+//! | `/review/{id}/decide`, `undo`, `exemplar`, `exemplar/remove` | `POST` |
+//! | `/brands/{id}/promise` | `POST` |
 //! | `/review/{id}/evidence`, `/review/{id}/photo/{size}` | `GET` |
 //! | `/assets` | `GET`, `POST` |
 //! | `/assets/{id}` | `GET` |
@@ -18,6 +19,8 @@
 //! | `/assets/{id}/pictures` | `POST` |
 //! | `/assets/{id}/pictures/{picture}/remove` | `POST` |
 //! | `/pictures/{picture}/{size}` | `GET` |
+//! | `/scans`, `/scans/{id}`, `/scans/{id}/report/{page}` | `GET`, `POST`; `GET`; `GET` |
+//! | `/scans/{id}/remove` | `POST` |
 //! | `/sign-in` | `GET`, `POST` |
 //! | `/sign-out` | `POST` |
 //! | `/keys` | `GET`, `POST` |
@@ -39,6 +42,7 @@ mod phrases;
 mod pictures;
 mod registering;
 mod review;
+mod scans;
 mod sign_in;
 mod trying;
 
@@ -60,6 +64,9 @@ pub(super) fn routes() -> Router<Arc<HttpState>> {
         .route("/review/{id}", get(review::finding))
         .route("/review/{id}/decide", post(deciding::decide))
         .route("/review/{id}/undo", post(deciding::undo))
+        .route("/review/{id}/exemplar", post(deciding::learn))
+        .route("/review/{id}/exemplar/remove", post(deciding::unlearn))
+        .route("/brands/{id}/promise", post(overview::promise))
         .route("/review/{id}/evidence", get(evidence::part))
         .route("/review/{id}/photo/{size}", get(evidence::photo))
         .route("/assets", get(assets::list).post(registering::register))
@@ -71,6 +78,10 @@ pub(super) fn routes() -> Router<Arc<HttpState>> {
             post(pictures::remove),
         )
         .route("/pictures/{picture}/{size}", get(pictures::scaled))
+        .route("/scans", get(scans::list).post(scans::create))
+        .route("/scans/{id}", get(scans::show))
+        .route("/scans/{id}/remove", post(scans::remove))
+        .route("/scans/{id}/report/{*page}", get(scans::report))
         .route("/sign-in", get(sign_in::ask).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/keys", get(keys::list).post(keys::create))

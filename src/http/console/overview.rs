@@ -1,16 +1,25 @@
 //! `GET /`: where a first-time user starts, and where the work stands.
 
 use askama::Template;
+use axum::Form;
+use axum::extract::Path;
+use axum::response::Redirect;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
+use serde::Deserialize;
 
 use super::super::access::Caller;
+use super::super::ids::brand_id;
 use super::super::problem::Problem;
+use super::super::teaching::set_promise;
+use super::super::uploads::invalid;
 use super::super::workers::Lane;
 use super::page::{Page, Shell};
 use super::phrases::counted;
-use crate::engine::Engine;
+use crate::domain::Brand;
+use crate::engine::{BrandTeaching, Engine};
+use crate::matching::teaching::shifted;
 use crate::report::percent;
 use crate::store::{BrandStatistics, CaseStatistics};
 
@@ -30,7 +39,25 @@ struct BrandRow {
     statistics: BrandStatistics,
     /// Share of right ones among the decided, with its range.
     precision: Option<String>,
+    /// What decisions changed of its probabilities.
+    learnt: Option<String>,
+    /// What was promised, and what comes of it.
+    promise: Option<String>,
+    /// Its id; `None` of a brand that is gone.
+    id: Option<i64>,
+    /// Promises that can be chosen, the one that holds marked.
+    choices: Vec<Choice>,
 }
+
+/// A promise that can be chosen.
+struct Choice {
+    value: String,
+    words: String,
+    is_chosen: bool,
+}
+
+/// Precisions that are offered; others are promised over HTTP or by command.
+const OFFERED: [f64; 5] = [0.8, 0.9, 0.95, 0.98, 0.99];
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -63,6 +90,8 @@ fn look(engine: &Engine, caller: &Caller) -> Result<Overview, Problem> {
     let statistics = engine
         .store()
         .case_statistics(&first.to_string(), caller.scope.brands().as_deref())?;
+    engine.refresh()?;
+    let lessons = engine.lessons();
     let decided = |b: &BrandStatistics| b.n_confirmed + b.n_rejected + b.n_unsure;
     Ok(Overview {
         shell: Shell::new(caller, "overview", "Overview"),
@@ -76,7 +105,15 @@ fn look(engine: &Engine, caller: &Caller) -> Result<Overview, Problem> {
             .and_then(|oldest| age(oldest, now)),
         days: days(&statistics.n_by_day, first),
         n_lately: statistics.n_by_day.iter().map(|(_, n)| n).sum(),
-        brands: statistics.brands.iter().map(brand_row).collect(),
+        brands: statistics
+            .brands
+            .iter()
+            .map(|row| {
+                let known = brands.iter().find(|brand| brand.name == row.brand);
+                let taught = lessons.brands().get(&row.brand).cloned();
+                brand_row(row, known, &taught.unwrap_or_default())
+            })
+            .collect(),
         statistics,
     })
 }
@@ -111,7 +148,79 @@ fn days(n_by_day: &[(String, u64)], first: Date) -> Vec<Day> {
         .collect()
 }
 
-fn brand_row(statistics: &BrandStatistics) -> BrandRow {
+/// What a form says of a promise: a share, or nothing for none.
+#[derive(Deserialize)]
+pub(super) struct Promised {
+    #[serde(default)]
+    precision: String,
+}
+
+/// `POST /brands/{id}/promise`.
+pub(super) async fn promise(
+    caller: Caller,
+    Path(id): Path<String>,
+    Form(promised): Form<Promised>,
+) -> Result<Redirect, Problem> {
+    let precision = match promised.precision.trim() {
+        "" => None,
+        text => Some(
+            text.parse()
+                .map_err(|_| invalid(format!("precision is {text:?}, no share")))?,
+        ),
+    };
+    set_promise(&caller, brand_id(&id)?, precision).await?;
+    Ok(Redirect::to("/#brands"))
+}
+
+/// How the decisions moved the brand's probabilities, by what becomes of one of 90 %.
+fn learnt_words(taught: &BrandTeaching) -> Option<String> {
+    let moved = shifted(0.9, taught.bias);
+    (taught.bias != 0.0).then(|| format!("what would be 90 % is {}", percent(moved)))
+}
+
+fn promise_words(taught: &BrandTeaching) -> Option<String> {
+    let (promise, grounds) = taught.promise.zip(taught.grounds)?;
+    let right = format!("{} of {} right", grounds.n_right, grounds.n_decided);
+    Some(match promise.flag_at {
+        Some(flag_at) => format!(
+            "flagged from {} on: {right}, so at least {} with 90 % confidence",
+            percent(flag_at),
+            percent(grounds.bound)
+        ),
+        None if grounds.n_decided < grounds.n_needed => format!(
+            "nothing is flagged yet: {right}; it takes {}, all right, at least",
+            counted(grounds.n_needed, "decision", "decisions")
+        ),
+        None => format!(
+            "nothing is flagged: {right}, which bears out no more than {}",
+            percent(grounds.bound)
+        ),
+    })
+}
+
+fn choices(promised: Option<f64>) -> Vec<Choice> {
+    let mut shares: Vec<f64> = OFFERED.to_vec();
+    shares.extend(promised.filter(|p| !OFFERED.contains(p)));
+    let none = Choice {
+        value: String::new(),
+        words: "no promise".to_owned(),
+        is_chosen: promised.is_none(),
+    };
+    let of = |share: f64| Choice {
+        value: share.to_string(),
+        words: format!("{} right", percent(share)),
+        is_chosen: promised == Some(share),
+    };
+    std::iter::once(none)
+        .chain(shares.into_iter().map(of))
+        .collect()
+}
+
+fn brand_row(
+    statistics: &BrandStatistics,
+    brand: Option<&Brand>,
+    taught: &BrandTeaching,
+) -> BrandRow {
     let (right, wrong) = (statistics.n_confirmed, statistics.n_rejected);
     let n = right + wrong;
     let precision = (n > 0).then(|| {
@@ -122,6 +231,10 @@ fn brand_row(statistics: &BrandStatistics) -> BrandRow {
     BrandRow {
         statistics: statistics.clone(),
         precision,
+        learnt: learnt_words(taught),
+        promise: promise_words(taught),
+        id: brand.map(|brand| brand.id.0),
+        choices: choices(taught.promise.map(|promise| promise.precision)),
     }
 }
 

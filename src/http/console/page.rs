@@ -33,11 +33,12 @@ const fn link(path: &'static str, section: &'static str, words: &'static str) ->
     }
 }
 
-const LINKS: [Link; 6] = [
+const LINKS: [Link; 7] = [
     link("/", "overview", "Overview"),
     link("/review", "review", "Review"),
     link("/try", "try", "Try a photo"),
     link("/assets", "assets", "Assets"),
+    link("/scans", "scans", "Scans"),
     link("/keys", "keys", "Keys"),
     link("/audit", "audit", "Audit log"),
 ];

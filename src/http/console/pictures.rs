@@ -5,10 +5,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::super::access::Caller;
-use super::super::images::{is_known, picture_id, picture_of, tagged};
+use super::super::ids::{asset_id, picture_id};
+use super::super::images::{is_known, picture_of, tagged};
 use super::super::problem::{Problem, ProblemKind};
 use super::super::workers::Lane;
-use crate::http::assets::asset_id;
 use crate::imaging::{DecodeLimits, decode_reference};
 use crate::report::thumbnail;
 

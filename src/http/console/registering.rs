@@ -8,7 +8,7 @@ use axum::response::Redirect;
 use jiff::civil::Date;
 
 use super::super::access::{BrandScope, Caller};
-use super::super::assets::asset_id;
+use super::super::ids::asset_id;
 use super::super::problem::{Problem, ProblemKind};
 use super::super::registering::{RegisteredAnswer, take_in};
 use super::super::uploads::{FormFields, Sent, Upload, invalid, receive};

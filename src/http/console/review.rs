@@ -5,8 +5,8 @@ use axum::extract::{Path, Query};
 use serde::Deserialize;
 
 use super::super::access::{BrandScope, Caller};
-use super::super::findings::finding_id;
-use super::super::paging::cursor_text;
+use super::super::ids::finding_id;
+use super::super::paging::{cursor_text, cut};
 use super::super::problem::Problem;
 use super::super::workers::Lane;
 use super::filters::{Filters, PAGE};
@@ -23,7 +23,7 @@ use crate::store::{Decision, FindingRecord};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Outcome {
-    /// An opinion, `undone`, or `kept`.
+    /// An opinion, `undone`, `kept`, `learnt` or `unlearnt`.
     done: String,
     /// The finding that was decided on.
     of: i64,
@@ -40,6 +40,8 @@ impl Outcome {
         match self.done.as_str() {
             "undone" => Some(format!("Taken back: {n}.")),
             "kept" => Some(format!("Kept for review: {n}.")),
+            "learnt" => Some("Learnt: later photos are compared with this part, too.".to_owned()),
+            "unlearnt" => Some("No photo is compared with this part any more.".to_owned()),
             _ => None,
         }
     }
@@ -127,6 +129,8 @@ struct ReviewPage {
     brands: Vec<Brand>,
     outcome: Option<String>,
     undoable: Option<i64>,
+    /// The finding just confirmed, if its asset can learn from it.
+    teaches: Option<i64>,
     entries: Vec<Entry>,
     pane: Option<Pane>,
     more: Option<String>,
@@ -164,11 +168,8 @@ fn review_page(
     asked: Option<FindingId>,
 ) -> Result<ReviewPage, Problem> {
     let mut records = engine.store().findings(&filters.filter(&caller.scope)?)?;
-    let has_more = records.len() > PAGE;
-    records.truncate(PAGE);
     let current = asked.or(records.first().map(|record| record.id));
-    let last = records.last().filter(|_| has_more);
-    let more = last.map(|last| {
+    let more = cut(&mut records, PAGE, |last| {
         let after = cursor_text(filters.order(), last);
         let next = Filters {
             after,
@@ -181,6 +182,7 @@ fn review_page(
         brands: caller.scope.seen_brands(engine.store())?,
         outcome: outcome.sentence(),
         undoable: outcome.undoable(),
+        teaches: teaches(engine, caller, outcome),
         pane: current
             .map(|id| pane(engine, &caller.scope, id, &records, &filters))
             .transpose()?,
@@ -191,6 +193,17 @@ fn review_page(
         more,
         filters,
     })
+}
+
+/// Whether a picture of its asset can be made of the finding that was just confirmed.
+fn teaches(engine: &Engine, caller: &Caller, outcome: &Outcome) -> Option<i64> {
+    let id = outcome.undoable()?;
+    let record = caller.scope.finding(engine, FindingId(id)).ok()?;
+    can_teach(&record).then_some(id)
+}
+
+fn can_teach(record: &FindingRecord) -> bool {
+    record.status == FindingStatus::Confirmed && record.photo.is_kept && record.exemplar.is_none()
 }
 
 fn pane(

@@ -5,7 +5,7 @@
 use askama::Template;
 use axum::extract::Request;
 
-use super::super::access::Caller;
+use super::super::access::{BrandScope, Caller};
 use super::super::problem::Problem;
 use super::super::uploads::{FormFields, Sent, Upload, invalid, receive};
 use super::super::workers::Lane;
@@ -80,9 +80,8 @@ struct Near {
 
 /// `GET /try`: the empty form.
 pub(super) async fn ask(caller: Caller) -> Result<Page, Problem> {
-    let count = caller.run(Lane::Reads, |engine| {
-        Ok(engine.with_registry(|registry| registry.n_assets())?)
-    });
+    let scope = caller.scope.clone();
+    let count = caller.run(Lane::Reads, move |engine| n_assets(engine, &scope));
     Page::of(&TryPage {
         shell: Shell::new(&caller, "try", "Try a photo"),
         n_assets: count.await?,
@@ -125,13 +124,15 @@ fn try_page(engine: &Engine, caller: &Caller, asked: Asked) -> Result<TryPage, P
         id: Some(seller.trim().to_owned()),
         ..Seller::default()
     });
-    let examined = engine
+    let mut examined = engine
         .examine(&photo.bytes, sold_by.as_ref())
         .map_err(|error| Problem::from(error).about(&photo.name))?;
-    let n_assets = engine.with_registry(|registry| registry.n_assets())?;
+    let scope = &caller.scope;
+    examined.judgement.keep_brands(|brand| scope.sees(brand));
+    let n_assets = n_assets(engine, scope)?;
     let mut answer = answer_of(engine, &examined, photo.name.clone(), n_assets)?;
     if keeps {
-        answer.kept = Some(keep(engine, &photo, sold_by)?);
+        answer.kept = Some(keep(engine, scope, &photo, sold_by)?);
     }
     Ok(TryPage {
         shell: Shell::new(caller, "try", "Try a photo"),
@@ -142,9 +143,17 @@ fn try_page(engine: &Engine, caller: &Caller, asked: Asked) -> Result<TryPage, P
     })
 }
 
+/// Assets of the brands that are seen.
+fn n_assets(engine: &Engine, scope: &BrandScope) -> Result<usize, Problem> {
+    let brands = scope.seen_brands(engine.store())?;
+    let n: u64 = brands.iter().map(|brand| brand.n_assets).sum();
+    Ok(usize::try_from(n).unwrap_or(usize::MAX))
+}
+
 /// Keeps the photo with its findings; says what was kept, and where it is reviewed.
 fn keep(
     engine: &Engine,
+    scope: &BrandScope,
     photo: &Upload,
     seller: Option<Seller>,
 ) -> Result<(String, String), Problem> {
@@ -156,7 +165,14 @@ fn keep(
         keep: Keep::Photos,
         ..Keeping::default()
     };
-    let kept = engine.match_and_keep(&photo.bytes, &photo.name, listing.as_ref(), keeping)?;
+    let (listing, brands) = (listing.as_ref(), scope.brands());
+    let kept = engine.match_and_keep(
+        &photo.bytes,
+        &photo.name,
+        listing,
+        keeping,
+        brands.as_deref(),
+    )?;
     let mut open = kept.findings.iter();
     let open = open.find(|finding| finding.status == FindingStatus::Open);
     let address = match open.and_then(|finding| finding.id) {

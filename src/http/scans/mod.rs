@@ -8,20 +8,27 @@ mod working;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path as Place, Query, Request};
+use axum::extract::{Path as Place, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
+use super::HttpState;
 use super::access::Caller;
+use super::fetching;
+use super::ids::scan_id;
 use super::openapi::{BinaryBody, IdempotencyKey, ScanForm};
-use super::paging::page_length;
+use super::paging::{cut, page_length, with_one_more};
+use super::pieces::body_of_file;
 use super::problem::{Problem, ProblemKind};
-use super::uploads::{FormFields, Sent, Upload, invalid, parse_json, receive_file_or};
+use super::uploads::{
+    Form, FormFields, Offered, Sent, Upload, invalid, parse_json, receive_file_or,
+};
 use super::workers::Lane;
 use crate::domain::{ScanId, ScanState};
 use crate::engine::Engine;
@@ -36,7 +43,7 @@ const SCANS: &str = "scans";
 
 const FIELDS: FormFields = FormFields {
     file: "source",
-    url: None,
+    url: Some("source_url"),
     texts: &[],
 };
 /// Listings in one object rather than one a line.
@@ -99,33 +106,70 @@ fn source_name(kind: &str) -> String {
     responses((status = 202, description = "It waits for its turn", body = ScanRecord,
         headers(("Location" = String)))),
 )]
-pub(super) async fn create(caller: Caller, request: Request) -> Result<Response, Problem> {
-    let (source, kind) = receive_source(request).await?;
-    let asked_by = caller.who().to_owned();
-    let taken = caller.run(Lane::Writes, move |engine| {
-        take_in(engine, &source, kind, asked_by)
-    });
-    let record = taken.await?;
+pub(super) async fn create(
+    State(state): State<Arc<HttpState>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let record = hand_in(&state, &caller, request).await?;
     let location = [(header::LOCATION, format!("/v1/scans/{}", record.id.0))];
     Ok((StatusCode::ACCEPTED, location, Json(record)).into_response())
 }
 
-async fn receive_source(request: Request) -> Result<(Upload, &'static str), Problem> {
+/// Takes what a request brings, or names, into the queue.
+pub(super) async fn hand_in(
+    state: &HttpState,
+    caller: &Caller,
+    request: Request,
+) -> Result<ScanRecord, Problem> {
+    let (source, kind) = receive_source(state, request).await?;
+    let asked_by = caller.who().to_owned();
+    let taken = caller.run(Lane::Writes, move |engine| {
+        take_in(engine, &source, kind, asked_by)
+    });
+    taken.await
+}
+
+/// The one source of a form. Browsers send fields that were left alone as empty ones.
+fn source_of_form(mut form: Form) -> Result<Offered, Problem> {
+    let is_given = |offered: &Offered| match offered {
+        Offered::Here(upload) => !upload.bytes.is_empty(),
+        Offered::Elsewhere { url, .. } => !url.trim().is_empty(),
+    };
+    if form.pictures.len() > 1 {
+        form.pictures.retain(is_given);
+    }
+    let mut offered = form.pictures.into_iter();
+    match (offered.next(), offered.next()) {
+        (Some(source), None) => Ok(source),
+        _ => Err(invalid(
+            "the form needs one source: a field \"source\" with a file, or \"source_url\" with its address",
+        )),
+    }
+}
+
+async fn receive_source(
+    state: &HttpState,
+    request: Request,
+) -> Result<(Upload, &'static str), Problem> {
     let types = KINDS.map(|(kind, _)| kind);
     match receive_file_or(request, &FIELDS, &types).await? {
-        (Sent::Form(mut form), _) => {
-            let mut files = form.files().into_iter();
-            let (Some(source), None) = (files.next(), files.next()) else {
-                return Err(invalid("the form needs one field \"source\" with a file"));
+        (Sent::Form(form), _) => {
+            let offered = source_of_form(form)?;
+            // Known before anything is fetched. What stands behind ? or # is not the name of a file.
+            let path = match &offered {
+                Offered::Here(upload) => upload.name.as_str(),
+                Offered::Elsewhere { url, .. } => url.split(['?', '#']).next().unwrap_or(url),
             };
-            let name = source.name.to_ascii_lowercase();
+            let name = path.to_ascii_lowercase();
             let known = ENDINGS.iter().find(|(ending, _)| name.ends_with(ending));
             let (_, kind) = known.ok_or_else(|| {
                 invalid(format!(
-                    "{:?} is no manifest and no archive by its name: use .csv, .jsonl, .zip, .tar or .tar.gz",
-                    source.name
+                    "{path:?} is no manifest and no archive by its name: use .csv, .jsonl, .zip, .tar or .tar.gz"
                 ))
             })?;
+            let mut sources = fetching::uploads(state, vec![offered]).await?;
+            let source = sources.pop().expect("one was asked for");
             Ok((source, kind))
         }
         (Sent::Raw(bytes) | Sent::Json(bytes), found) => {
@@ -223,20 +267,12 @@ pub(super) async fn list(
 ) -> Result<Json<Scans>, Problem> {
     let limit = page_length(query.limit)?;
     let read = caller.run(Lane::Reads, move |engine| {
-        // One more than shown tells whether there is a next page.
-        let mut scans = engine.store().scans(query.after.map(ScanId), limit + 1)?;
-        let has_more = scans.len() > limit as usize;
-        scans.truncate(limit as usize);
-        let next = scans.last().filter(|_| has_more).map(|last| last.id.0);
+        let after = query.after.map(ScanId);
+        let mut scans = engine.store().scans(after, with_one_more(limit))?;
+        let next = cut(&mut scans, limit, |last| last.id.0);
         Ok(Json(Scans { scans, next }))
     });
     read.await
-}
-
-fn scan_id(text: &str) -> Result<ScanId, Problem> {
-    text.parse()
-        .map(ScanId)
-        .map_err(|_| Problem::new(ProblemKind::NotFound, format!("no scan has id {text:?}")))
 }
 
 /// One scan, with how far it is.
@@ -298,28 +334,64 @@ pub(super) async fn result(
     };
     let read = caller.run(Lane::Reads, move |engine| {
         let scan = engine.store().scan(id)?;
-        if scan.state != ScanState::Done {
-            let detail = format!("the scan is {}: there are no results", scan.state);
-            return Err(Problem::new(ProblemKind::Conflict, detail));
-        }
-        let path = JobFiles::new(folder_of(engine, &scan)).results(format);
-        fs::read(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Problem::new(
-                ProblemKind::NotFound,
-                "the results are not here any more: a backup does not hold them",
-            ),
+        let path = files_of_done(engine, &scan)?.results(format);
+        let opened = fs::File::open(path).and_then(|file| {
+            let n_bytes = file.metadata()?.len();
+            Ok((file, n_bytes))
+        });
+        opened.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => results_gone(),
             _ => Problem::hidden(ProblemKind::Internal, &error),
         })
     });
-    let bytes = read.await?;
+    let (file, n_bytes) = read.await?;
     let headers = [
         (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_LENGTH, n_bytes.to_string()),
         (
             header::CONTENT_DISPOSITION,
             format!("attachment; filename=\"scan-{}.{format}\"", id.0),
         ),
     ];
-    Ok((headers, bytes).into_response())
+    Ok((headers, body_of_file(file)).into_response())
+}
+
+/// The files of a scan that has results.
+fn files_of_done(engine: &Engine, scan: &ScanRecord) -> Result<JobFiles, Problem> {
+    if scan.state == ScanState::Done {
+        return Ok(JobFiles::new(folder_of(engine, scan)));
+    }
+    let detail = format!("the scan is {}: there are no results", scan.state);
+    Err(Problem::new(ProblemKind::Conflict, detail))
+}
+
+/// Said where a scan is done and its files are not there.
+pub(super) fn results_gone() -> Problem {
+    Problem::new(
+        ProblemKind::NotFound,
+        "the results are not here any more: a backup does not hold them",
+    )
+}
+
+/// Where a page of a scan's report is: `results.html`, or `results.pages/N.html`.
+pub(super) fn report_page(
+    engine: &Engine,
+    scan: &ScanRecord,
+    page: &str,
+) -> Result<PathBuf, Problem> {
+    let first = files_of_done(engine, scan)?.results(ReportFormat::Html);
+    let further = page
+        .strip_prefix("results.pages/")
+        .and_then(|name| name.strip_suffix(".html"))
+        .and_then(|number| number.parse::<u32>().ok());
+    match (page, further) {
+        ("results.html", _) => Ok(first),
+        (_, Some(number)) => Ok(first.with_extension("pages").join(format!("{number}.html"))),
+        _ => Err(Problem::new(
+            ProblemKind::NotFound,
+            format!("a report has no page {page:?}"),
+        )),
+    }
 }
 
 /// Forgets a scan with its source and results; one that waits or is at work is not done.
@@ -333,13 +405,16 @@ pub(super) async fn remove(
     Place(id): Place<String>,
 ) -> Result<StatusCode, Problem> {
     let id = scan_id(&id)?;
-    let write = caller.run(Lane::Writes, move |engine| {
-        let scan = engine.store().remove_scan(id)?;
-        // Whoever is at work on it sees that it is gone, and clears up.
-        if scan.state != ScanState::Running {
-            working::remove_files(engine, &scan);
-        }
-        Ok(StatusCode::NO_CONTENT)
-    });
-    write.await
+    let write = caller.run(Lane::Writes, move |engine| forget(engine, id));
+    write.await.map(|_| StatusCode::NO_CONTENT)
+}
+
+/// Forgets a scan with its files; gives where it stood.
+pub(super) fn forget(engine: &Engine, id: ScanId) -> Result<ScanState, Problem> {
+    let scan = engine.store().remove_scan(id)?;
+    // Whoever is at work on it sees that it is gone, and clears up.
+    if scan.state != ScanState::Running {
+        working::remove_files(engine, &scan);
+    }
+    Ok(scan.state)
 }

@@ -22,6 +22,8 @@ use crate::store::{ScanRecord, StoreError};
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often is written down how far one is, and looked whether it is still wanted.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked whether scans are past their time.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// What is told of what went wrong on this side.
 const FAILED_HERE: &str = "something went wrong on this side; the cause is in the server's log";
 
@@ -32,11 +34,12 @@ pub(in crate::http) struct Scanning {
 
 impl Scanning {
     /// Begins it in a thread of its own. Photos given by web addresses are fetched by `fetcher`.
-    pub fn start(tenants: Arc<Tenants>, fetcher: Option<Arc<Fetcher>>) -> Self {
+    /// Scans are forgotten with their files `keep_days` after they ended.
+    pub fn start(tenants: Arc<Tenants>, fetcher: Option<Arc<Fetcher>>, keep_days: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("scanning".to_owned());
-        if let Err(error) = thread.spawn(move || work(&tenants, fetcher, &stopped)) {
+        if let Err(error) = thread.spawn(move || work(&tenants, fetcher, keep_days, &stopped)) {
             warn!(%error, "no thread to scan in; scans wait for the next start");
         }
         Self { stop }
@@ -49,7 +52,7 @@ impl Drop for Scanning {
     }
 }
 
-fn work(tenants: &Tenants, fetcher: Option<Arc<Fetcher>>, stop: &AtomicBool) {
+fn work(tenants: &Tenants, fetcher: Option<Arc<Fetcher>>, keep_days: u32, stop: &AtomicBool) {
     let fetcher = match fetcher.map(BlockingFetcher::new).transpose() {
         Ok(fetcher) => fetcher.map(Arc::new),
         Err(error) => {
@@ -69,8 +72,15 @@ fn work(tenants: &Tenants, fetcher: Option<Arc<Fetcher>>, stop: &AtomicBool) {
             error!(%error, "scans that were cut off cannot be gone on with");
         }
     }
+    let mut forgot_at: Option<Instant> = None;
     while !stop.load(Ordering::Relaxed) {
         let mut did_one = false;
+        if forgot_at.is_none_or(|at| at.elapsed() >= FORGET_EVERY) {
+            forgot_at = Some(Instant::now());
+            for engine in tenants.engines() {
+                forget_expired(&engine, keep_days);
+            }
+        }
         for engine in tenants.engines() {
             match engine.store().claim_scan() {
                 Ok(Some(scan)) => {
@@ -107,7 +117,7 @@ fn do_one(
     };
     let source = source_of(engine, scan);
     // A panic would end all scans.
-    let run = AssertUnwindSafe(|| run_job(engine, &source, &files, fetcher, goes_on));
+    let run = AssertUnwindSafe(|| run_job(engine, &source, &scan.name, &files, fetcher, goes_on));
     let ended = match catch_unwind(run) {
         Ok(Ok(_)) => end_well(engine, scan, &files),
         Ok(Err(JobError::Stopped)) if is_wanted => engine.store().requeue_scans().map(|()| true),
@@ -151,6 +161,14 @@ fn end_well(engine: &Engine, scan: &ScanRecord, files: &JobFiles) -> Result<bool
     );
     let store = engine.store();
     store.end_scan(scan.id, Ok((summary.n_photos, &Value::Object(told))))
+}
+
+/// Forgets scans that ended too long ago. The row goes first: files without one are no scan any more.
+fn forget_expired(engine: &Engine, keep_days: u32) {
+    match engine.store().forget_scans(keep_days) {
+        Ok(forgotten) => forgotten.iter().for_each(|scan| remove_files(engine, scan)),
+        Err(error) => error!(%error, "scans past their time cannot be forgotten"),
+    }
 }
 
 /// Removes what a scan that nobody wants any more has left.

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::HttpState;
 use super::access::Caller;
-use super::paging::page_length;
+use super::paging::{cut, page_length, with_one_more};
 use super::problem::{Problem, ProblemKind};
 use super::uploads::{invalid, receive_json};
 use super::workers::Lane;
@@ -256,14 +256,11 @@ pub(super) async fn deliveries(
     let page = DeliveryPage {
         before: query.after,
         state: query.state,
-        // One more than shown tells whether there is a next page.
-        limit: limit + 1,
+        limit: with_one_more(limit),
     };
     let read = caller.run(Lane::Reads, move |engine| {
         let mut deliveries = engine.store().deliveries(&id, &page)?;
-        let has_more = deliveries.len() > limit as usize;
-        deliveries.truncate(limit as usize);
-        let next = deliveries.last().filter(|_| has_more).map(|last| last.id);
+        let next = cut(&mut deliveries, limit, |last| last.id);
         Ok(Json(Deliveries { deliveries, next }))
     });
     read.await

@@ -74,7 +74,8 @@ impl Judge {
         self.models.get(&kind).map(|model| model.log_odds(measured))
     }
 
-    /// The likeliest kind for an asset of `asset_kind` and its log-odds.
+    /// The likeliest kind for an asset of `asset_kind` and its log-odds; a copy of the brand's own picture
+    /// only if it `may_be_copy`.
     ///
     /// A mark is called an imitation when a clearly read word misses its word by a letter or two, but
     /// no surer than the mark itself would be: many words miss some registered word by two letters,
@@ -84,6 +85,7 @@ impl Judge {
         &self,
         asset_kind: AssetKind,
         measured: &Measurements,
+        may_be_copy: bool,
     ) -> Option<(FindingKind, f64)> {
         if asset_kind == AssetKind::Logo {
             let is_misspelt = measured
@@ -99,6 +101,7 @@ impl Judge {
         let likeliest = |measured: &Measurements| {
             kinds_for(asset_kind)
                 .iter()
+                .filter(|kind| may_be_copy || **kind != FindingKind::StolenPhoto)
                 .filter_map(|&kind| Some((kind, self.log_odds(kind, measured)?)))
                 .max_by(|a, b| a.1.total_cmp(&b.1))
         };
@@ -145,12 +148,36 @@ mod tests {
     #[test]
     fn a_misspelt_word_makes_it_an_imitation() {
         let mut measured = Measurements::default();
-        let best = judge().best_kind(AssetKind::Logo, &measured);
+        let best = judge().best_kind(AssetKind::Logo, &measured, true);
         assert_eq!(best, Some((FindingKind::LogoPresent, 1.0)));
         measured.word_near_miss = Some(0.86);
-        let best = judge().best_kind(AssetKind::Logo, &measured);
+        let best = judge().best_kind(AssetKind::Logo, &measured, true);
         assert_eq!(best, Some((FindingKind::AlteredLogo, 1.0)));
-        assert_eq!(judge().best_kind(AssetKind::Product, &measured), None);
+        let best = judge().best_kind(AssetKind::Product, &measured, true);
+        assert_eq!(best, None);
+    }
+
+    #[test]
+    fn what_can_be_no_copy_is_called_none() {
+        let model = |bias| Logistic {
+            bias,
+            terms: Vec::new(),
+        };
+        let judge = Judge {
+            provenance: "test".into(),
+            models: [
+                (FindingKind::StolenPhoto, model(2.0)),
+                (FindingKind::LookalikeProduct, model(1.0)),
+            ]
+            .into(),
+        };
+        let best = |may_be_copy| {
+            let measured = Measurements::default();
+            let best = judge.best_kind(AssetKind::Product, &measured, may_be_copy);
+            best.expect("models for both")
+        };
+        assert_eq!(best(true), (FindingKind::StolenPhoto, 2.0));
+        assert_eq!(best(false), (FindingKind::LookalikeProduct, 1.0));
     }
 
     #[test]

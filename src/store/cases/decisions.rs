@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
 
 use super::sightings::precedent;
-use super::{Decision, DecisionScope, NewDecision};
+use super::{Decision, DecisionScope, NewDecision, teaching};
 use crate::domain::{AssetId, AuditAction, DecisionId, FindingId, FindingStatus, Opinion, PhotoId};
 use crate::store::webhooks::events;
 use crate::store::{Store, StoreError, rows};
@@ -54,6 +54,7 @@ impl Store {
                 take_over(conn, id)?;
             }
             settle(conn, cluster, asset)?;
+            teaching::forget_unconfirmed(w, &ids)?;
             for &id in &ids {
                 let (opinion, reason) = (Some(decision.opinion), decision.reason.as_deref());
                 events::finding_decided(conn, id, opinion, reason, &decision.decided_by)?;
@@ -97,6 +98,7 @@ impl Store {
             }
             settle(conn, cluster, asset)?;
             let ids: Vec<_> = holding.into_iter().map(|(_, finding)| finding).collect();
+            teaching::forget_unconfirmed(w, &ids)?;
             for &id in &ids {
                 events::finding_decided(conn, id, None, None, decided_by)?;
             }

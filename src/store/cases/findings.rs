@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{
     AssetId, DecisionId, FileDigest, FindingId, FindingSource, FindingStatus, ModelId, Opinion,
-    PhotoId, Seller,
+    PhotoId, PictureId, Seller,
 };
 use crate::store::{Store, StoreError, rows};
 
@@ -24,8 +24,9 @@ const COLUMNS: &str = "f.id, f.status, f.source, f.priority, f.finding, f.neares
     l.listing_id, l.seller_id, l.seller_name, l.seller_country,
     f.suppressed_by, (SELECT finding_id FROM decisions WHERE id = f.suppressed_by),
     (SELECT count(*) - 1 FROM findings AS g
-     WHERE g.cluster_id = f.cluster_id AND g.asset_id = f.asset_id)";
-const N_COLUMNS: usize = 24;
+     WHERE g.cluster_id = f.cluster_id AND g.asset_id = f.asset_id),
+    (SELECT id FROM pictures WHERE exemplar_of = f.id)";
+const N_COLUMNS: usize = 25;
 
 const TABLES: &str = "findings AS f
     JOIN sightings AS s ON s.id = f.sighting_id
@@ -182,6 +183,7 @@ fn finding(conn: &Connection, row: &Row<'_>) -> Result<FindingRecord, StoreError
         decision: held.map(|_| decision(row, N_COLUMNS)).transpose()?,
         suppressed_by,
         earlier_decisions: earlier(conn, FindingId(id), cluster)?,
+        exemplar: row.get::<_, Option<_>>(24)?.map(PictureId),
         n_repeats: row.get::<_, i64>(23)?.unsigned_abs(),
         model: ModelId(row.get(6)?),
         judge_sha256: row.get::<_, Option<_>>(7)?.map(FileDigest),

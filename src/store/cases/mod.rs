@@ -14,6 +14,7 @@ mod remembered;
 mod retention;
 mod sightings;
 mod statistics;
+mod teaching;
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -24,3 +25,4 @@ pub use records::{
     NewDecision, NewFinding, NewPhoto, NewSighting, PendingPhoto, PhotoRef, Precedent,
     RememberedAnswer, SeenPhoto, SightingId, Suppression,
 };
+pub use teaching::{Taught, TeachingState};

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{
     AssetId, DecisionId, FileDigest, Finding, FindingId, FindingKind, FindingSource, FindingStatus,
-    Keeping, Listing, ModelId, Opinion, PhotoId, Seller,
+    Keeping, Listing, ModelId, Opinion, PhotoId, PictureId, Seller,
 };
 
 /// Database identity of one photo in one listing.
@@ -250,6 +250,9 @@ pub struct FindingRecord {
     pub earlier_decisions: Vec<EarlierDecision>,
     /// Other findings of the same asset on nearly the same photo.
     pub n_repeats: u64,
+    /// The picture of its asset that was made of it; absent when none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exemplar: Option<PictureId>,
     /// The network it rests on.
     pub model: ModelId,
     /// SHA-256 of the judge.

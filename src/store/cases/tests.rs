@@ -32,6 +32,8 @@ fn finding(asset: i64, probability: f64) -> NewFinding {
             region: Region::new(1.0, 2.0, 3.0, 4.0),
             probability,
             measurements: Measurements::default(),
+            untaught_probability: None,
+            promise: None,
             authorised_seller: false,
             reasons: vec!["close".to_owned()],
         },

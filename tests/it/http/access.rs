@@ -237,8 +237,13 @@ fn telling(rule: &AccessRule, path: &str, key: &str) -> Request<Body> {
             let pictures = json!({ "pictures": [{ "base64": base64(&picture(STAR)) }] });
             json_to("POST", path, &pictures)
         }
+        ("PUT", "/v1/brands/{id}/promise") => json_to("PUT", path, &json!({ "precision": 0.9 })),
+        ("POST", "/brands/{id}/promise") => to("POST", path, Body::from("precision=0.9")),
         ("POST", "/review/{id}/decide") => to("POST", path, Body::from("opinion=rejected")),
-        ("POST", "/review/{id}/undo") => to("POST", path, Body::from("filters=")),
+        (
+            "POST",
+            "/review/{id}/undo" | "/review/{id}/exemplar" | "/review/{id}/exemplar/remove",
+        ) => to("POST", path, Body::from("filters=")),
         (method, _) => to(method, path, Body::empty()),
     };
     if !request.headers().contains_key("content-type") {

@@ -12,6 +12,7 @@ function enliven(root) {
   each(root, "form[data-replace]", (form) => onSubmit(form, replaceMain));
   each(root, "[data-overlay]", enlivenOverlay);
   each(root, "[data-load]", load);
+  each(root, "[data-live]", live);
 }
 
 // Pictures
@@ -146,6 +147,29 @@ async function load(place) {
   } catch {
     // What stands there already is true as well.
   }
+}
+
+/** Fetches the page anew every second and shows the same part of it, until that is live no longer. */
+async function live(part) {
+  const signal = abandoned.signal;
+  await new Promise((done) => setTimeout(done, 1000));
+  if (signal.aborted || !part.isConnected) return;
+  let next = part;
+  try {
+    const answer = await fetch(part.dataset.live, { signal, headers: { accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const main = page.querySelector("main");
+    if (answer.ok && main && !page.querySelector("[data-live]")) {
+      document.querySelector("main").replaceChildren(...main.childNodes);
+      enliven(document.querySelector("main"));
+      return;
+    }
+    next = page.querySelector("[data-live]") ?? part;
+  } catch {
+    // A server that restarts answers again in a moment.
+  }
+  if (next !== part) part.replaceWith(next);
+  live(next);
 }
 
 // Keys
