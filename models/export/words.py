@@ -24,7 +24,7 @@ PACKAGE = "rapidocr==3.10.0 --hash=sha256:{sha256}"
 WHEEL_SHA256 = "2fc34e26cd0f48514804a94f8832283039c7334076bff60768b1fed9ad068050"
 NETWORKS = ("PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx")
 # As in ../ocr/card.toml.
-DETECTOR = {"Det.thresh": 0.2, "Det.box_thresh": 0.4, "Det.unclip_ratio": 1.4}
+DETECTOR = {"Det.thresh": 0.2, "Det.box_thresh": 0.4, "Det.unclip_ratio": 1.4, "Det.use_dilation": False}
 MIN_HALVED = 1024
 PHOTOS = (
     "photos/arla-mild-vanilla-yoghurt-1.jpg",

