@@ -19,7 +19,7 @@ use crate::report::ReportFormat;
 pub(super) struct Arguments {
     #[command(flatten)]
     pub engine: EngineArguments,
-    /// File with settings, TOML: names of flags with _ for -, those of `serve` under [serve]
+    /// File with settings, TOML: names of flags with _ for -, those of `serve` in the table `serve`
     #[arg(long, global = true, env = "TOUCHSTONE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Say more (twice: everything)
