@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::{Engine, EngineError};
 use crate::domain::{FileDigest, FindingId, FindingStatus, Promise, Region};
-use crate::imaging::Picture;
+use crate::imaging::{self, Picture};
 use crate::matching::teaching::{Grounds, Lesson, bias, keep_promise};
 use crate::store::{Store, StoreError, Taught, TeachingState};
 
@@ -202,12 +202,8 @@ impl Engine {
 
 /// The part of a prepared photo around a region of its original.
 fn part_of(photo: &Picture, region: &Region) -> RgbImage {
-    let (width, height) = photo.pixels.dimensions();
     let region = region.grown(MARGIN).scaled(1.0 / photo.to_original_scale());
-    let region = region.clipped(width as f32, height as f32);
-    let (x, y) = (region.x.floor() as u32, region.y.floor() as u32);
-    let (w, h) = (region.w.ceil() as u32, region.h.ceil() as u32);
-    image::imageops::crop_imm(&photo.pixels, x, y, w, h).to_image()
+    imaging::crop(&photo.pixels, region)
 }
 
 #[cfg(test)]

@@ -13,11 +13,12 @@ mod recognise;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use image::{RgbImage, imageops};
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::Region;
+use crate::imaging;
 use crate::runtime::RuntimeError;
 use detect::{Detector, scale_to};
 use recognise::Recogniser;
@@ -198,11 +199,10 @@ impl TextReader {
         place: &Region,
         scale: f32,
     ) -> Result<Vec<TextBox>, OcrError> {
-        let [x, y, w, h] = [place.x, place.y, place.w, place.h].map(|pixels| pixels as u32);
-        let part = imageops::crop_imm(picture, x, y, w, h).to_image();
+        let part = imaging::crop(picture, *place);
         let mut boxes = self.detector.find(&part, scale)?.boxes;
         for corner in boxes.iter_mut().flat_map(|found| &mut found.quad) {
-            *corner = [corner[0] + x as f32, corner[1] + y as f32];
+            *corner = [corner[0] + place.x, corner[1] + place.y];
         }
         Ok(boxes)
     }
