@@ -27,6 +27,7 @@ from brands import is_reserved  # noqa: E402
 
 ASSET_COLUMNS = ["path", "brand", "asset", "kind", "word_marks"]
 PHOTO_COLUMNS = ["path", "brand", "asset", "kind", "x", "y", "w", "h", "note"]
+MENTIONED = .12  # share of photos in which the name of a brand is written that the photo does not show
 VISIBLE = .07  # least difference in colour (0..1) between a mark and what surrounds it: an invisible one has no right answer
 
 
@@ -210,7 +211,36 @@ def shows(picture, mask):
     return box if apart > VISIBLE or (rough > .1 and rough > 1.3 * calm) else None
 
 
-def logo_photo(stage, mark, catalogue):
+class Mentions:
+    """Names of registered brands in ordinary type on photos that are not theirs: who is only named does not sell here.
+
+    Draws from numbers of its own: with and without it the photos are otherwise the same.
+    """
+
+    def __init__(self, stage, seed, names):
+        self.stage = scenes.Stage(stage.sources, stage.type, np.random.default_rng(seed))
+        self.names = names
+
+    def write(self, picture, mask, shown=None):
+        """Now and then writes a name other than `shown` beside what `mask` covers; returns the picture and the name, or None."""
+        rng = self.stage.rng
+        others = [name for name in self.names if name != shown]
+        name = others[int(rng.integers(len(others)))]
+        if rng.random() >= MENTIONED:
+            return picture, None
+        ink = np.full(3, rng.choice([.05, .15, .95])) if rng.random() < .6 else m.vivid(rng)
+        word = m.word_mark(str(rng.choice([name, name.upper(), name.title()])), self.stage.font(96), rng, ink, 0)
+        if word is None:
+            return picture, None
+        sprite = scenes.turned(r.sprite_of(word, False), rng, .5)
+        sprite = r.fit(sprite, scenes.size_for(sprite, *picture.shape[:2], rng, .006, .1))
+        y, x = scenes.calm_place(picture, *sprite.shape[:2], rng)
+        if mask is not None and (mask[max(0, y):max(0, y + sprite.shape[0]), max(0, x):max(0, x + sprite.shape[1])] > .3).any():
+            return picture, None
+        return scenes.print_on(picture, sprite, y, x, rng)[0], name
+
+
+def logo_photo(stage, mark, catalogue, mentions, name):
     """A finished photo with the mark: (picture, quality, box, note). Tries again until the mark can be seen."""
     rng = stage.rng
     for _ in range(20):
@@ -219,16 +249,17 @@ def logo_photo(stage, mark, catalogue):
         if r.box_of(mask) is None:
             continue
         picture = scenes.distract(stage, picture, mask, lambda: catalogue.other(rng)[0], int(rng.choice([0, 0, 1, 2, 3])))
+        picture, mentioned = mentions.write(picture, mask, name)
         picture, mask = scenes.things_before(stage, picture, mask, int(rng.choice([0, 0, 0, 1, 2])))
         picture, quality = scenes.shoot(picture, rng)
         box = shows(picture, mask)
         if box:
-            return picture, quality, box, f"{place}, {look}"
+            return picture, quality, box, f"{place}, {look}" + (f", names {mentioned}" if mentioned else "")
     raise RuntimeError("no visible placement in 20 tries")
 
 
-def empty_photo(stage, catalogue, kind):
-    """A photo with nothing registered: (picture, quality)."""
+def empty_photo(stage, catalogue, kind, mentions):
+    """A photo with nothing registered: (picture, quality, note)."""
     rng = stage.rng
     if kind == "plain":
         picture = scenes.any_photo(stage, *stage.size(), .5)
@@ -241,20 +272,22 @@ def empty_photo(stage, catalogue, kind):
         mark = catalogue.lookalike(target, rng) if kind == "look-alike" else catalogue.other(rng)[0]
         picture, _, _ = with_mark(stage, m.look(mark, rng)[0])
     picture = scenes.distract(stage, picture, None, lambda: catalogue.other(rng)[0], int(rng.choice([0, 1, 2])) if kind != "plain" else 0)
-    return scenes.shoot(picture, rng)
+    picture, mentioned = mentions.write(picture, None)
+    return (*scenes.shoot(picture, rng), kind + (f", names {mentioned}" if mentioned else ""))
 
 
-def build_logos(stage, out, n_photos=250, n_altered=40, n_empty=270):
+def build_logos(stage, out, seed, n_photos=250, n_altered=40, n_empty=270):
     """Marks in photos."""
     rng = stage.rng
     catalogue = Catalogue(stage, 28, 205, 64)
     register_logos(out, catalogue, rng)
     names = list(catalogue.seen)
+    mentions = Mentions(stage, [*seed, 1], [entry["words"][0] for entry in catalogue.seen.values()])
     for i in range(n_photos):
         name = names[i % len(names)]
         versions = catalogue.seen[name]["versions"]
         version = 0 if rng.random() < .5 else int(rng.integers(1, len(versions)))
-        picture, quality, box, note = logo_photo(stage, versions[version], catalogue)
+        picture, quality, box, note = logo_photo(stage, versions[version], catalogue, mentions, name)
         out.photo(picture, quality, name, name, "logo", box, f"{note}, version {version}")
     for i in range(n_altered):
         name = names[int(rng.integers(len(names)))]
@@ -264,16 +297,16 @@ def build_logos(stage, out, n_photos=250, n_altered=40, n_empty=270):
             mark, how = entry["text"](word, m.vivid(rng) * .8 if rng.random() < .5 else None), f"spelt {word}"
         else:
             mark, how = m.altered(entry["versions"][0], rng)
-        picture, quality, box, note = logo_photo(stage, mark, catalogue)
+        picture, quality, box, note = logo_photo(stage, mark, catalogue, mentions, name)
         out.photo(picture, quality, name, name, "altered", box, f"{how}, {note}")
     kinds = ["plain"] * 6 + ["other mark"] * 6 + ["look-alike"] * 4 + ["words"] * 2
     for i in range(n_empty):
         kind = kinds[i % len(kinds)]
-        picture, quality = empty_photo(stage, catalogue, kind)
-        out.photo(picture, quality, note=kind)
+        picture, quality, note = empty_photo(stage, catalogue, kind, mentions)
+        out.photo(picture, quality, note=note)
 
 
-def build_products(stage, out, n_photos=170, n_empty=85):
+def build_products(stage, out, _seed, n_photos=170, n_empty=85):
     """Packs on shelves and in hands."""
     rng = stage.rng
     registered, strangers = [], []
@@ -351,7 +384,7 @@ def near_copy(stage, pictures, strangers, i):
     return np.clip(scenes.panel(stage, None)[0], 0, 1), "other poster"
 
 
-def build_copies(stage, out, n_photos=280, n_empty=130):
+def build_copies(stage, out, _seed, n_photos=280, n_empty=130):
     """Edited copies of whole pictures."""
     rng = stage.rng
     pictures, strangers = own_pictures(stage, 100)
@@ -391,7 +424,8 @@ def main():
             continue
         start = time.time()
         out = Writer(Path(given.out) / name)
-        build(scenes.Stage(loaded, sources.Typeface(loaded.fonts), np.random.default_rng([given.seed, number])), out)
+        seed = [given.seed, number]
+        build(scenes.Stage(loaded, sources.Typeface(loaded.fonts), np.random.default_rng(seed)), out, seed)
         out.close()
         empty = sum(not row["brand"] for row in out.photos)
         print(f"{name}: {len(out.assets)} pictures of {len({a['asset'] for a in out.assets})} assets, {len(out.photos)} photos, "

@@ -7,9 +7,10 @@ use serde_json::json;
 use super::args::{BrandsAction, BrandsCommand, Precision};
 use super::{Outcome, print_json};
 use crate::config::Settings;
+use crate::domain::percent;
 use crate::engine::{BrandTeaching, brand_teaching};
 use crate::matching::teaching::shifted;
-use crate::report::percent;
+use crate::report::promise_words;
 use crate::store::Store;
 
 pub(super) fn run(settings: &Settings, command: BrandsCommand) -> anyhow::Result<Outcome> {
@@ -62,20 +63,12 @@ fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
 
 /// What comes of a brand's promise, in words.
 fn standing(taught: &BrandTeaching) -> String {
-    let Some((promise, grounds)) = taught.promise.zip(taught.grounds) else {
-        return "no promise: the thresholds of all brands hold".to_owned();
-    };
-    let right = format!("{} of {} right", grounds.n_right, grounds.n_decided);
-    let promised = format!("promised that {} are right", percent(promise.precision));
-    match promise.flag_at {
-        Some(flag_at) => format!(
-            "{promised}: flagged from {} on ({right}, so at least {} with 90 % confidence)",
-            percent(flag_at),
-            percent(grounds.bound)
-        ),
-        None => format!(
-            "{promised}: nothing is flagged yet ({right}; it takes {}, all right, at least)",
-            grounds.n_needed
+    match taught.promise.zip(taught.grounds) {
+        None => "no promise: the thresholds of all brands hold".to_owned(),
+        Some((promise, grounds)) => format!(
+            "promised that {} are right: {}",
+            percent(promise.precision),
+            promise_words(&promise, &grounds)
         ),
     }
 }

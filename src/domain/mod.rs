@@ -11,6 +11,7 @@ mod embedding;
 mod finding;
 mod listing;
 mod measurements;
+mod percent;
 mod region;
 mod review;
 mod scan;
@@ -26,6 +27,7 @@ pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity, dot};
 pub use finding::{Finding, FindingKind, PhotoVerdict, Promise, StageTimings, Verdict};
 pub use listing::{Listing, Seller};
 pub use measurements::Measurements;
+pub use percent::percent;
 pub use region::Region;
 pub use review::{
     Decided, DecisionId, FindingId, FindingSource, FindingStatus, Keep, Keeping, Opinion, PhotoId,

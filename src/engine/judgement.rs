@@ -2,6 +2,7 @@
 
 use super::explain::{NEAR_HASH, reasons};
 use super::{Engine, Lessons, Verified};
+use crate::domain::percent;
 use crate::domain::{AssetId, Finding, PhotoVerdict, Region, Seller, StageTimings};
 use crate::imaging::Picture;
 use crate::matching::judge::probability;
@@ -244,12 +245,6 @@ fn share_places(judged: &mut [Judged]) {
         one.finding.probability = probability(one.log_odds);
         one.rival = Some(rival_id);
     }
-}
-
-/// A share in words, to a tenth of a percent where that tells more.
-fn percent(share: f64) -> String {
-    let tenths = (1000.0 * share).round() / 10.0;
-    format!("{tenths} %")
 }
 
 /// A region of a prepared photo in its upright original, `scale` times as large.

@@ -16,7 +16,7 @@ use crate::store::{Descriptor, Features, NewPicture, Registered, Registration};
 pub(super) const FEATURES_KIND: &str = "sift@1";
 
 /// Kind under which the store keeps the words on a picture; changed with their form or their reader.
-pub(super) const WORDS_KIND: &str = "words@2";
+pub(super) const WORDS_KIND: &str = "words@3";
 
 /// Pictures described before they are written together: bounds memory, and spares a wait for the disk
 /// for each one.

@@ -7,9 +7,10 @@ use image::codecs::jpeg::JpegEncoder;
 
 use super::sheet::Sheet;
 use super::{EvidenceError, file};
+use crate::domain::percent;
 use crate::domain::{FileDigest, Finding};
 use crate::engine::{Engine, EngineError, Examination};
-use crate::report::{kind_words, percent, place};
+use crate::report::{kind_words, place};
 
 /// Thin lines stay clean from here on.
 const JPEG_QUALITY: u8 = 90;

@@ -33,7 +33,7 @@ pub(super) fn turned_half(quad: &Quad) -> Quad {
 }
 
 /// Width of the line in `quad` at `height` pixels.
-pub(super) fn line_width(quad: &Quad, height: u32) -> u32 {
+fn line_width(quad: &Quad, height: u32) -> u32 {
     let (w, h) = extent(quad);
     let aspect = (w.floor().max(1.0) / h.floor().max(1.0)).min(MAX_ASPECT);
     ((aspect * height as f32).ceil() as u32).max(1)

@@ -49,7 +49,7 @@ pub use summary_file::SummaryFile;
 pub use table::{TextStyle, write_photo, write_summary};
 pub use text::{visible, wrap};
 pub use thumbnail::{THUMBNAIL_SIDE_PX, thumbnail};
-pub use words::{kind_words, percent, place};
+pub use words::{kind_words, place, promise_words};
 
 /// Takes the photos of a scan one by one, in any order, and makes one document of them.
 ///

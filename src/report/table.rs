@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use super::Summary;
 use super::text::{clip_start, columns, pad_end, pad_start, visible, wrap};
-use super::words::{count, counted, duration, kind_words, percent, place, share, stage_line};
+use super::words::{count, counted, duration, kind_words, place, share, stage_line};
+use crate::domain::percent;
 use crate::domain::{Finding, PhotoVerdict, Verdict};
 
 /// How text is laid out.

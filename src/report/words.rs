@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::domain::{FindingKind, Listing, Measurements, Region, StageTimings};
+use crate::domain::{FindingKind, Listing, Measurements, Promise, Region, StageTimings, percent};
+use crate::matching::teaching::Grounds;
 
 /// A kind of finding in lower case words.
 pub fn kind_words(kind: FindingKind) -> &'static str {
@@ -16,15 +17,23 @@ pub fn kind_words(kind: FindingKind) -> &'static str {
     }
 }
 
-/// A probability to a tenth of a percent. Rounding makes no certainty: only 1 itself is `100 %`.
-pub fn percent(probability: f64) -> String {
-    let rounded = (probability * 1000.0).round() / 10.0;
-    if probability < 1.0 && rounded >= 100.0 {
-        "> 99.9 %".into()
-    } else if probability > 0.0 && rounded <= 0.0 {
-        "< 0.1 %".into()
-    } else {
-        format!("{rounded:.1} %")
+/// From where on a brand's findings are flagged by what it was promised, and what that rests on.
+pub fn promise_words(promise: &Promise, grounds: &Grounds) -> String {
+    let right = format!("{} of {} right", grounds.n_right, grounds.n_decided);
+    match promise.flag_at {
+        Some(flag_at) => format!(
+            "flagged from {} on: {right}, so at least {} with 90 % confidence",
+            percent(flag_at),
+            percent(grounds.bound)
+        ),
+        None if grounds.n_decided < grounds.n_needed => format!(
+            "nothing is flagged yet: {right}; it takes {}, all right, at least",
+            counted(grounds.n_needed as u64, "decision", "decisions")
+        ),
+        None => format!(
+            "nothing is flagged: {right}, which bears out no more than {}",
+            percent(grounds.bound)
+        ),
     }
 }
 
@@ -145,20 +154,6 @@ pub(super) fn value_words(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rounding_never_claims_certainty() {
-        for (probability, expected) in [
-            (1.0, "100.0 %"),
-            (0.9999, "> 99.9 %"),
-            (0.999, "99.9 %"),
-            (0.5, "50.0 %"),
-            (0.0001, "< 0.1 %"),
-            (0.0, "0.0 %"),
-        ] {
-            assert_eq!(percent(probability), expected, "{probability}");
-        }
-    }
 
     #[test]
     fn counts_are_grouped() {

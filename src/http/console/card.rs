@@ -8,10 +8,11 @@ use super::super::problem::Problem;
 use super::page::capitalised;
 use super::phrases::{Row, lie, next_brand, rows, why_not};
 use super::pictures::jpeg;
+use crate::domain::percent;
 use crate::domain::{Finding, Region, Verdict};
 use crate::engine::{Engine, Examination, Verified};
 use crate::matching::geometry::Alignment;
-use crate::report::{kind_words, percent};
+use crate::report::kind_words;
 
 /// Largest side of a registered picture on a card.
 const REFERENCE_SIDE_PX: u32 = 640;

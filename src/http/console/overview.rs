@@ -18,9 +18,10 @@ use super::super::workers::Lane;
 use super::page::{Page, Shell};
 use super::phrases::counted;
 use crate::domain::Brand;
+use crate::domain::percent;
 use crate::engine::{BrandTeaching, Engine};
 use crate::matching::teaching::shifted;
-use crate::report::percent;
+use crate::report::promise_words;
 use crate::store::{BrandStatistics, CaseStatistics};
 
 /// Days in the chart, today included.
@@ -178,24 +179,9 @@ fn learnt_words(taught: &BrandTeaching) -> Option<String> {
     (taught.bias != 0.0).then(|| format!("what would be 90 % is {}", percent(moved)))
 }
 
-fn promise_words(taught: &BrandTeaching) -> Option<String> {
+fn promised_words(taught: &BrandTeaching) -> Option<String> {
     let (promise, grounds) = taught.promise.zip(taught.grounds)?;
-    let right = format!("{} of {} right", grounds.n_right, grounds.n_decided);
-    Some(match promise.flag_at {
-        Some(flag_at) => format!(
-            "flagged from {} on: {right}, so at least {} with 90 % confidence",
-            percent(flag_at),
-            percent(grounds.bound)
-        ),
-        None if grounds.n_decided < grounds.n_needed => format!(
-            "nothing is flagged yet: {right}; it takes {}, all right, at least",
-            counted(grounds.n_needed, "decision", "decisions")
-        ),
-        None => format!(
-            "nothing is flagged: {right}, which bears out no more than {}",
-            percent(grounds.bound)
-        ),
-    })
+    Some(promise_words(&promise, &grounds))
 }
 
 fn choices(promised: Option<f64>) -> Vec<Choice> {
@@ -232,7 +218,7 @@ fn brand_row(
         statistics: statistics.clone(),
         precision,
         learnt: learnt_words(taught),
-        promise: promise_words(taught),
+        promise: promised_words(taught),
         id: brand.map(|brand| brand.id.0),
         choices: choices(taught.promise.map(|promise| promise.precision)),
     }

@@ -2,12 +2,12 @@
 
 use std::f64::consts::PI;
 
+use crate::domain::percent;
 use crate::domain::{Finding, Measurements};
 use crate::engine::{Examination, NEAR_HASH, NOTABLE_INLIERS, NOTABLE_WORD, Verified};
 use crate::matching::geometry::Alignment;
 use crate::matching::geometry::polygon::{area, clipped};
 use crate::matching::geometry::transform::{apply, derivative, stretches};
-use crate::report::percent;
 
 /// A count with its noun.
 pub(super) fn counted(n: usize, singular: &str, plural: &str) -> String {

@@ -12,11 +12,12 @@ use super::super::workers::Lane;
 use super::filters::{Filters, PAGE};
 use super::page::{Page, Shell, capitalised};
 use super::phrases::{Row, counted, rows};
+use crate::domain::percent;
 use crate::domain::{
     Brand, FindingId, FindingKind, FindingSource, FindingStatus, Opinion, PictureId, Region,
 };
 use crate::engine::Engine;
-use crate::report::{kind_words, percent};
+use crate::report::kind_words;
 use crate::store::{Decision, FindingRecord};
 
 /// What led to the page.

@@ -79,6 +79,7 @@ fn fit_kind(kind: FindingKind, rows: &[LabelledRow]) -> Option<Logistic> {
     }
     let examples: Vec<Example> = relevant
         .iter()
+        .filter(|row| says_something_of(kind, row.truth))
         .map(|row| Example {
             measured: &row.measured,
             is_right: is_right(row),
@@ -100,6 +101,13 @@ fn fit_kind(kind: FindingKind, rows: &[LabelledRow]) -> Option<Logistic> {
             .collect::<Vec<_>>(),
     );
     Some(model.rescaled(slope, shift))
+}
+
+/// Whether a candidate of which `truth` is known is an example for or against `kind`. A copy of the brand's
+/// picture shows the product, and agrees with it better than any other photo does: counted as no lookalike, it
+/// teaches that agreement is no evidence. The other way it holds: another photo of the product is no copy.
+fn says_something_of(kind: FindingKind, truth: Option<FindingKind>) -> bool {
+    !(kind == FindingKind::LookalikeProduct && truth == Some(FindingKind::StolenPhoto))
 }
 
 /// The kind whose model says how sure a finding of `kind` is: an altered mark is judged as the mark.
@@ -386,6 +394,34 @@ mod tests {
         let present = judge.log_odds(kind, &rows[0].measured);
         let missing = judge.log_odds(kind, &rows[1].measured);
         assert!(present > missing);
+    }
+
+    #[test]
+    fn a_copy_says_nothing_against_a_lookalike() {
+        // Of copies more agrees than of the product taken again; of what is neither, little.
+        let truths = [
+            (Some(FindingKind::StolenPhoto), 40.0),
+            (Some(FindingKind::LookalikeProduct), 12.0),
+            (None, 4.0),
+        ];
+        let rows: Vec<_> = (0..300)
+            .map(|i| {
+                let (truth, inliers) = truths[i % 3];
+                LabelledRow {
+                    asset_kind: AssetKind::Packaging,
+                    truth,
+                    ..row(i, 0.0, Some(inliers + (i % 7) as f32), false)
+                }
+            })
+            .collect();
+        let judge = fit_judge(&rows, "test").expect("both classes");
+        let log_odds = |row: &LabelledRow| {
+            judge
+                .log_odds(FindingKind::LookalikeProduct, &row.measured)
+                .expect("a model")
+        };
+        assert!(log_odds(&rows[0]) > log_odds(&rows[1]));
+        assert!(log_odds(&rows[1]) > 0.0 && log_odds(&rows[2]) < 0.0);
     }
 
     proptest! {

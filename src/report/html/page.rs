@@ -10,9 +10,10 @@ use image::{ImageFormat, ImageReader};
 use sha2::{Digest, Sha256};
 
 use super::super::Summary;
-use super::super::words::{count, counted, duration, kind_words, percent, share, stages};
+use super::super::words::{count, counted, duration, kind_words, share, stages};
 use super::HtmlOptions;
 use super::kept::KeptFinding;
+use crate::domain::percent;
 use crate::domain::{AssetId, FindingKind, ScannedPhoto, Verdict};
 
 const STYLE: &str = include_str!("../templates/report.css");
