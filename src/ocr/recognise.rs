@@ -23,8 +23,8 @@ const TRAINED_WIDTH: usize = 320;
 const TIGHT_ROOM: usize = 8;
 const TIGHT_STEP: usize = 32;
 /// Confidence of a first reading from which there is something to read, and from which it is read: between
-/// them a line is read again in the width of training. Of 1,095 lines of real photos half are so settled at a
-/// quarter of the price, and as many names are read as with all lines padded (`benches/RESULTS.md`).
+/// them a line is read again in the width of training. On real photos that takes three fifths of the work of
+/// padding all lines, and reads as many names (`benches/RESULTS.md`).
 const UNSETTLED: Range<f32> = 0.4..0.9;
 /// Lines in one run of the network.
 const MAX_BATCH: usize = 8;
