@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build program demo test test-kill test-api test-console test-spark check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate clean
+.PHONY: help setup build program demo test test-kill test-api test-console test-spark check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate catalogue clean
 
 CARGO ?= cargo
 
@@ -69,6 +69,9 @@ bench-serve: build ## latency and photos a second over HTTP, beside in-process
 
 calibrate: build ## fit models/judge.json anew on pictures made from licensed packages
 	@scripts/calibrate.sh
+
+catalogue: ## a shop's 100,000 listing photos to scan, in data/catalogue (2 GB, some ten minutes)
+	@benches/python/catalogue.sh
 
 clean: ## remove everything that can be made again
 	rm -rf target vendor demo benches/data
