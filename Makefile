@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build program demo test test-kill test-api test-console test-spark check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate catalogue clean
+.PHONY: help setup build program demo test test-kill test-api test-console test-stores test-azure test-spark check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate catalogue clean
 
 CARGO ?= cargo
 
@@ -22,6 +22,7 @@ test: check ## every check and every test
 	$(CARGO) test --locked --test it
 	@$(MAKE) --no-print-directory test-api
 	@$(MAKE) --no-print-directory test-console
+	@$(MAKE) --no-print-directory test-stores
 
 test-kill: setup ## an index killed 200 times while it is changed, merged and saved
 	$(CARGO) test --locked --test it -- --ignored --exact kill::an_index_killed_two_hundred_times_opens_and_has_lost_nothing
@@ -35,6 +36,12 @@ test-api: program ## requests made from the API's description, good and bad, to 
 
 test-console: program ## the console in headless Chromium; screenshots in target/screenshots/
 	@scripts/test_console.sh
+
+test-stores: program ## photos and manifests in object stores, against a real S3 server
+	@scripts/test_stores.sh
+
+test-azure: program ## the same, and Azure's store; needs Node.js and npm
+	@scripts/test_stores.sh --azure
 
 test-spark: build ## a scan on a Spark cluster on this machine, one worker killed in the middle; needs Java 17
 	@integrations/spark/test_cluster.sh

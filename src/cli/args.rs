@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{ConfigError, Settings, SettingsDraft};
 use crate::domain::{AssetKind, Keep, KeyId, Role, Shard};
-use crate::fetch::{AllowRule, HostPattern};
+use crate::fetch::{AllowRule, HostPattern, StoreAddress};
 use crate::report::ReportFormat;
 
 /// Finds registered logos, products and pictures in the photos of listings.
@@ -284,8 +284,8 @@ pub(super) struct VerifyCommand {
 /// Compare all photos of a folder, a manifest of listings, or archives
 ///
 /// Manifest columns: photos (required; several separated by |), listing_id, seller_id, seller_name,
-/// seller_country; all others are given back. JSONL: one listing a line. Photos are files, or addresses to
-/// fetch with --fetch-urls. Archives: members whose names are
+/// seller_country; all others are given back. JSONL: one listing a line. Photos are files, addresses to
+/// fetch with --fetch-urls, or objects in stores that --fetch-store names. Archives: members whose names are
 /// the same up to the first dot are a listing, its fields in a .json.
 ///
 /// Exit 0: done; 1: done, but some photos failed, as the results say: the same again would give the same; 2, or
@@ -310,7 +310,8 @@ pub(super) enum ScanAction {
 #[derive(Debug, Args)]
 pub(super) struct ScanArguments {
     /// Folder, photo, CSV or JSONL manifest, tar, tar.gz or zip archive, quoted pattern of these, or - for
-    /// JSONL from stdin
+    /// JSONL from stdin; in a store s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY, with what else is
+    /// in that bucket
     pub source: PathBuf,
     /// Where to write; - for stdout; several with several formats
     #[arg(long, required = true, value_name = "DEST")]
@@ -352,6 +353,10 @@ pub(super) struct FetchArguments {
     /// Fetch from this host alone, or all below a domain with *.domain; several with several flags
     #[arg(long, value_name = "HOST")]
     pub fetch_only: Vec<HostPattern>,
+    /// Read photos in this store, or below this key: s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY, with the
+    /// endpoint and the credentials in the environment (AWS_..., GOOGLE_..., AZURE_...); several with several flags
+    #[arg(long, value_name = "ADDRESS")]
+    pub fetch_store: Vec<StoreAddress>,
     /// Also trust the certificate authorities in this PEM file
     #[arg(long, value_name = "FILE")]
     pub fetch_ca: Option<PathBuf>,

@@ -8,32 +8,50 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::args::FetchArguments;
-use crate::fetch::{FetchLimits, FetchPolicy, Fetcher, HostPattern, SystemResolver};
+use crate::fetch::{FetchLimits, FetchPolicy, Fetcher, StoreAddress, SystemResolver};
 
-/// A fetcher of photos within what the flags allow, for photos of at most `max_bytes`.
-pub(super) fn fetcher(arguments: &FetchArguments, max_bytes: usize) -> anyhow::Result<Fetcher> {
-    build(arguments, arguments.fetch_only.clone(), max_bytes)
+/// A fetcher of photos within what the flags allow, for photos of at most `max_bytes`, also from the store of
+/// `source`, if it lies in one; `None` when nothing may be fetched.
+pub(super) fn fetcher(
+    arguments: &FetchArguments,
+    source: Option<StoreAddress>,
+    max_bytes: usize,
+) -> anyhow::Result<Option<Fetcher>> {
+    let mut stores = arguments.fetch_store.clone();
+    stores.extend(source.map(|source| source.store()));
+    if stores.is_empty() && !arguments.fetch_urls {
+        return Ok(None);
+    }
+    let policy = FetchPolicy {
+        only: arguments.fetch_only.clone(),
+        stores,
+        stores_only: !arguments.fetch_urls,
+        ..FetchPolicy::default()
+    };
+    let fetcher = build(arguments, policy, max_bytes)?;
+    fetcher.check_stores()?;
+    Ok(Some(fetcher))
 }
 
 /// What tells webhooks: it may reach what photos may be fetched from, and is not kept to certain hosts, since
 /// operators name the receivers.
 pub(super) fn teller(arguments: &FetchArguments) -> anyhow::Result<Fetcher> {
-    build(arguments, Vec::new(), 0)
+    build(arguments, FetchPolicy::default(), 0)
 }
 
 fn build(
     arguments: &FetchArguments,
-    only: Vec<HostPattern>,
+    policy: FetchPolicy,
     max_bytes: usize,
 ) -> anyhow::Result<Fetcher> {
     let limits = FetchLimits::default();
     let policy = FetchPolicy {
-        only,
         allow: arguments.fetch_allow.clone(),
         limits: FetchLimits {
             max_bytes: limits.max_bytes.min(max_bytes),
             ..limits
         },
+        ..policy
     };
     let authorities = authorities(arguments.fetch_ca.as_deref())?;
     Ok(Fetcher::with(

@@ -28,11 +28,11 @@ pub(super) fn run(settings: Settings, command: ServeCommand) -> anyhow::Result<O
     );
     let keys = Arc::new(AccessStore::open(&settings.home)?);
     let entrance = Entrance::new(Arc::clone(&keys), entrance(&command)?);
-    let fetcher = fetching::fetcher(&command.fetching, limits.max_body_bytes)?;
+    let fetcher = fetching::fetcher(&command.fetching, None, limits.max_body_bytes)?;
     let engine = Arc::new(Engine::open(settings.engine)?);
     let teller = fetching::teller(&command.fetching)?;
     let mut state = HttpState::new(engine, entrance, limits).telling_by(Arc::new(teller));
-    if command.fetching.fetch_urls {
+    if let Some(fetcher) = fetcher {
         state = state.fetching_photos(Arc::new(fetcher));
     }
     let runtime = Runtime::new().context("starting the threads that serve connections")?;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::stores::StoreAddressError;
+
 /// Any error, as libraries give them; shared, since a connection's error is told to all who waited for it.
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
@@ -33,6 +35,57 @@ pub enum FetchError {
     Scheme {
         /// The scheme.
         found: String,
+    },
+    /// A web address, where only stores are read from.
+    #[error("http: and https: addresses are fetched only with --fetch-urls")]
+    StoresOnly,
+    /// The text is no address of an object in a store.
+    #[error(transparent)]
+    NoStoreAddress(#[from] StoreAddressError),
+    /// The operator named other stores, or none.
+    #[error("{address} is not among the stores that are read from, which --fetch-store names")]
+    StoreNotNamed {
+        /// The object.
+        address: String,
+    },
+    /// What the environment says of the store does not hold together.
+    #[error("{store} cannot be opened with the settings in the environment")]
+    StoreSettings {
+        /// The store.
+        store: String,
+        /// What is wrong with them.
+        #[source]
+        cause: Cause,
+    },
+    /// No such object, or no such store.
+    #[error("{address} is not there")]
+    NotThere {
+        /// The object.
+        address: String,
+    },
+    /// The credentials in the environment do not open it.
+    #[error("{store} does not let itself be read with the credentials in the environment")]
+    StoreRefuses {
+        /// The store.
+        store: String,
+    },
+    /// The store is not reached, or gives no answer that can be used.
+    #[error("{store} cannot be read; the log says why")]
+    Store {
+        /// The store.
+        store: String,
+        /// What went wrong.
+        #[source]
+        cause: Cause,
+    },
+    /// What came could not be written to this machine's disk.
+    #[error("{address} cannot be kept on this machine's disk")]
+    NotKept {
+        /// The object.
+        address: String,
+        /// What the system said.
+        #[source]
+        cause: Arc<io::Error>,
     },
     /// User or password stand in the URL.
     #[error("a URL with a user or password in it is not fetched: they would end in logs")]

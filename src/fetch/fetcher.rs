@@ -1,13 +1,15 @@
 //! Fetching a photo: redirects, further tries, turns; and posting to a receiver.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
+use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
@@ -15,8 +17,12 @@ use super::FetchError;
 use super::connector::{Resolve, SystemResolver};
 use super::hosts::Hosts;
 use super::policy::{FetchPolicy, host_of};
+use super::stores::{Object, ObjectState, StoreAddress, Stores};
 use super::transport::Transport;
 use super::waiting::{pause, retry_after};
+
+/// Longest ETag that is remembered, bytes.
+const MAX_ETAG_BYTES: usize = 256;
 
 /// Fetches photos from addresses that others name, within a policy. Share one: it counts the requests
 /// to each host, and keeps connections.
@@ -24,6 +30,16 @@ pub struct Fetcher {
     policy: Arc<FetchPolicy>,
     transport: Transport,
     hosts: Hosts,
+    stores: Stores,
+}
+
+/// What came of an address that was asked for again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// What is there.
+    New(Object),
+    /// The bytes that were named are still there.
+    Unchanged,
 }
 
 /// What a receiver answers to what was posted.
@@ -37,7 +53,7 @@ pub struct Posted {
 
 /// What one request came to.
 enum Step {
-    Body(Vec<u8>),
+    Came(Fetched),
     Elsewhere(Url),
     Busy {
         error: FetchError,
@@ -61,6 +77,7 @@ impl Fetcher {
         Self {
             transport: Transport::new(&policy, resolver, authorities),
             hosts: Hosts::new(policy.limits.per_host, policy.limits.in_all),
+            stores: Stores::new(&policy.limits, authorities),
             policy,
         }
     }
@@ -84,11 +101,36 @@ impl Fetcher {
     /// # Errors
     /// As there.
     pub async fn get_within(&self, address: &str, total: Duration) -> Result<Vec<u8>, FetchError> {
+        match self.get_unless(address, None, total).await? {
+            Fetched::New(object) => Ok(object.bytes),
+            Fetched::Unchanged => unreachable!("nothing was named that could be unchanged"),
+        }
+    }
+
+    /// As [`get_within`](Self::get_within), unless what is there is still called `etag`.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn get_unless(
+        &self,
+        address: &str,
+        etag: Option<&str>,
+        total: Duration,
+    ) -> Result<Fetched, FetchError> {
         let total = total.min(self.policy.limits.total);
+        if StoreAddress::is_one(address) {
+            let address = self.policy.check_store(address)?;
+            if address.is_folder() {
+                return Err(FetchError::NotThere {
+                    address: address.to_string(),
+                });
+            }
+            return self.stores.get(&address, etag, total).await;
+        }
         let url = self.policy.check_url(address)?;
         let host = host_of(&url);
         let deadline = Instant::now() + total;
-        let fetched = timeout(total, self.follow(url, deadline)).await;
+        let fetched = timeout(total, self.follow(url, etag, deadline)).await;
         fetched.unwrap_or_else(|_| {
             Err(FetchError::TooSlow {
                 host,
@@ -97,11 +139,57 @@ impl Fetcher {
         })
     }
 
-    async fn follow(&self, mut url: Url, deadline: Instant) -> Result<Vec<u8>, FetchError> {
+    /// Writes an object to `file`, however large, as long as something comes.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn save(&self, address: &StoreAddress, file: &mut File) -> Result<(), FetchError> {
+        self.policy.check_object(address)?;
+        self.stores.save(address, file).await
+    }
+
+    /// How long an object is, and when it was written.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn state(&self, address: &StoreAddress) -> Result<ObjectState, FetchError> {
+        self.policy.check_object(address)?;
+        self.stores.state(address).await
+    }
+
+    /// Sends all objects below an address, in the store's order, until nobody listens any more.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn list(
+        &self,
+        address: &StoreAddress,
+        to: &Sender<Result<StoreAddress, FetchError>>,
+    ) -> Result<(), FetchError> {
+        self.policy.check_object(address)?;
+        self.stores.list(address, to).await
+    }
+
+    /// Whether the stores that may be read from can be opened with what the environment says; makes no
+    /// connection.
+    ///
+    /// # Errors
+    /// [`FetchError::StoreSettings`].
+    pub fn check_stores(&self) -> Result<(), FetchError> {
+        let mut stores = self.policy.stores.iter();
+        stores.try_for_each(|address| self.stores.check(address))
+    }
+
+    async fn follow(
+        &self,
+        mut url: Url,
+        etag: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Fetched, FetchError> {
         let limit = self.policy.limits.max_redirects;
         for _ in 0..=limit {
-            match self.persist(&url, deadline).await? {
-                Ok(bytes) => return Ok(bytes),
+            match self.persist(&url, etag, deadline).await? {
+                Ok(fetched) => return Ok(fetched),
                 Err(elsewhere) => url = elsewhere,
             }
         }
@@ -112,13 +200,14 @@ impl Fetcher {
     async fn persist(
         &self,
         url: &Url,
+        etag: Option<&str>,
         deadline: Instant,
-    ) -> Result<Result<Vec<u8>, Url>, FetchError> {
+    ) -> Result<Result<Fetched, Url>, FetchError> {
         let mut n_tries = 0;
         loop {
             n_tries += 1;
-            let (error, retry_after) = match self.ask(url).await? {
-                Step::Body(bytes) => return Ok(Ok(bytes)),
+            let (error, retry_after) = match self.ask(url, etag).await? {
+                Step::Came(fetched) => return Ok(Ok(fetched)),
                 Step::Elsewhere(url) => return Ok(Err(url)),
                 Step::Busy { error, retry_after } => (error, retry_after),
             };
@@ -131,13 +220,17 @@ impl Fetcher {
         }
     }
 
-    async fn ask(&self, url: &Url) -> Result<Step, FetchError> {
+    async fn ask(&self, url: &Url, etag: Option<&str>) -> Result<Step, FetchError> {
         let host = host_of(url);
         let _turn = self.hosts.turn(&host).await;
         let mut request = request(Method::GET, url, Bytes::new())?;
         request
             .headers_mut()
             .insert(ACCEPT, HeaderValue::from_static("image/*"));
+        if let Some(etag) = etag {
+            let named = HeaderValue::from_str(etag).map_err(|_| FetchError::Unsendable)?;
+            request.headers_mut().insert(IF_NONE_MATCH, named);
+        }
         let limits = &self.policy.limits;
         let patience = limits.connect + limits.idle;
         let answer = self.transport.send(&host, request, patience).await?;
@@ -146,7 +239,12 @@ impl Fetcher {
             return self.redirected(url, &answer).map(Step::Elsewhere);
         }
         if status == StatusCode::OK {
-            return self.transport.body(&host, answer).await.map(Step::Body);
+            let etag = strong_etag(&answer);
+            let bytes = self.transport.body(&host, answer).await?;
+            return Ok(Step::Came(Fetched::New(Object { bytes, etag })));
+        }
+        if status == StatusCode::NOT_MODIFIED && etag.is_some() {
+            return Ok(Step::Came(Fetched::Unchanged));
         }
         let error = FetchError::Status {
             host,
@@ -208,6 +306,13 @@ impl Fetcher {
             retry_after: asked_pause(&answer),
         })
     }
+}
+
+/// A weak one (`W/`) may be that of other bytes, too.
+fn strong_etag(answer: &Response<Incoming>) -> Option<String> {
+    let text = answer.headers().get(ETAG)?.to_str().ok()?;
+    let is_strong = text.starts_with('"') && text.len() <= MAX_ETAG_BYTES;
+    is_strong.then(|| text.to_owned())
 }
 
 fn asked_pause(answer: &Response<Incoming>) -> Option<Duration> {

@@ -1,5 +1,5 @@
 //! Photos by URL, from hosts that nobody here chose: whoever names an address must not reach with it what
-//! only this machine can reach.
+//! only this machine can reach. And from stores that the operator named (`stores`).
 //!
 //! - Only `http:` and `https:`, without user and password, at ports 80 and 443, on the public internet,
 //!   unless an [`AllowRule`] says otherwise; [`HostPattern`]s keep the fetcher to certain hosts.
@@ -20,14 +20,16 @@ mod fetcher;
 mod hosts;
 mod policy;
 mod rules;
+mod stores;
 mod transport;
 mod waiting;
 
 pub use address::AddressClass;
-pub use blocking::{BlockingFetcher, Coming};
+pub use blocking::{BlockingFetcher, Coming, Listed};
 pub use connector::{Later, Resolve, SystemResolver};
 pub use error::FetchError;
-pub use fetcher::{Fetcher, Posted};
+pub use fetcher::{Fetched, Fetcher, Posted};
 pub use policy::{FetchLimits, FetchPolicy};
 pub use rules::{AllowRule, HostPattern, RuleError};
+pub use stores::{Object, ObjectState, StoreAddress, StoreAddressError, StoreKind};
 pub use waiting::{jittered, retry_after};

@@ -8,6 +8,7 @@ use url::Url;
 use super::FetchError;
 use super::address::AddressClass;
 use super::rules::{AllowRule, HostPattern, USUAL_PORTS};
+use super::stores::StoreAddress;
 
 /// Longest URL, bytes.
 const MAX_URL_BYTES: usize = 8 << 10;
@@ -27,6 +28,8 @@ pub struct FetchLimits {
     pub max_redirects: usize,
     /// Requests to one host at once; more wait.
     pub per_host: usize,
+    /// Requests to one store at once, which is the operator's own; more wait.
+    pub per_store: usize,
     /// Requests at once, to all hosts together.
     pub in_all: usize,
     /// Requests for one address when the host is busy (429, 503).
@@ -42,6 +45,7 @@ impl Default for FetchLimits {
             connect: Duration::from_secs(5),
             max_redirects: 5,
             per_host: 4,
+            per_store: 16,
             in_all: 32,
             max_tries: 3,
         }
@@ -56,6 +60,10 @@ pub struct FetchPolicy {
     pub only: Vec<HostPattern>,
     /// What else may be reached: private networks, other ports.
     pub allow: Vec<AllowRule>,
+    /// Stores that are read from, or what is below these keys; none: no store is.
+    pub stores: Vec<StoreAddress>,
+    /// Whether nothing else is: web addresses are not fetched.
+    pub stores_only: bool,
     /// Bounds.
     pub limits: FetchLimits,
 }
@@ -87,6 +95,9 @@ impl FetchPolicy {
                 found: url.scheme().to_owned(),
             });
         }
+        if self.stores_only {
+            return Err(FetchError::StoresOnly);
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(FetchError::Credentials);
         }
@@ -103,6 +114,35 @@ impl FetchPolicy {
             }
         }
         Ok(())
+    }
+
+    /// Reads the address of an object; checks that it may be read.
+    ///
+    /// # Errors
+    /// [`FetchError`] that says what is wrong with it.
+    pub fn check_store(&self, text: &str) -> Result<StoreAddress, FetchError> {
+        if text.len() > MAX_URL_BYTES {
+            return Err(FetchError::LongUrl {
+                n_bytes: text.len(),
+                limit: MAX_URL_BYTES,
+            });
+        }
+        let address: StoreAddress = text.parse().map_err(FetchError::NoStoreAddress)?;
+        self.check_object(&address)?;
+        Ok(address)
+    }
+
+    /// As [`check_store`](Self::check_store), of an address that was read already.
+    ///
+    /// # Errors
+    /// [`FetchError::StoreNotNamed`].
+    pub fn check_object(&self, address: &StoreAddress) -> Result<(), FetchError> {
+        if self.stores.iter().any(|named| named.holds(address)) {
+            return Ok(());
+        }
+        Err(FetchError::StoreNotNamed {
+            address: address.to_string(),
+        })
     }
 
     /// Whether a connection may be made to `host` at this very address and port.
@@ -247,6 +287,28 @@ mod tests {
                 "{other}"
             );
         }
+    }
+
+    #[test]
+    fn stores_are_read_from_only_where_they_are_named() {
+        let policy = FetchPolicy {
+            stores: vec!["s3://photos/shop".parse().expect("an address")],
+            stores_only: true,
+            ..FetchPolicy::default()
+        };
+        assert!(policy.check_store("s3://photos/shop/a.jpg").is_ok());
+        for (other, part) in [
+            ("s3://photos/a.jpg", "not among the stores"),
+            ("s3://photos/shop/../a.jpg", "no key"),
+            ("gs://photos/shop/a.jpg", "not among the stores"),
+            ("s3://x/a.jpg", "no name of a bucket"),
+        ] {
+            let error = policy.check_store(other).expect_err(other).to_string();
+            assert!(error.contains(part), "{other}: {error}");
+        }
+        assert!(FetchPolicy::default().check_store("s3://photos/a").is_err());
+        let web = policy.check_url("https://shop.example/a.jpg");
+        assert!(matches!(web, Err(FetchError::StoresOnly)), "{web:?}");
     }
 
     #[test]

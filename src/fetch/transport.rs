@@ -21,14 +21,14 @@ use super::error::Cause;
 use super::policy::FetchPolicy;
 
 /// How the fetcher is called at the other side.
-const AGENT: HeaderValue =
+pub(super) const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("touchstone/", env!("CARGO_PKG_VERSION")));
 /// Room for the head of an answer.
-const MAX_HEAD_BYTES: usize = 64 << 10;
+pub(super) const MAX_HEAD_BYTES: usize = 64 << 10;
 /// How long a connection waits for a further request.
-const IDLE_CONNECTION: Duration = Duration::from_secs(15);
+pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(15);
 /// Connections to one host that wait.
-const MAX_IDLE_CONNECTIONS: usize = 4;
+pub(super) const MAX_IDLE_CONNECTIONS: usize = 4;
 
 /// The HTTP client. Proxies that the environment names are not used: they would connect unchecked.
 #[derive(Clone)]
@@ -129,7 +129,7 @@ fn stalled(host: &str, patience: Duration) -> FetchError {
     }
 }
 
-fn tls(authorities: &[CertificateDer<'static>]) -> ClientConfig {
+pub(super) fn tls(authorities: &[CertificateDer<'static>]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     roots.add_parsable_certificates(authorities.iter().cloned());

@@ -95,6 +95,6 @@ async fn fetch_all(
 fn no_fetcher() -> Problem {
     Problem::new(
         ProblemKind::UrlNotSupported,
-        "this server does not fetch photos (its operator can, with --fetch-urls): send the bytes, as base64 or in a form",
+        "this server does not fetch photos (its operator can, with --fetch-urls or --fetch-store): send the bytes, as base64 or in a form",
     )
 }

@@ -156,6 +156,7 @@ pub(super) fn identity() -> ScanIdentity {
         source: "l.jsonl".into(),
         shard: None,
         fetches_urls: false,
+        stores: Vec::new(),
         source_state: None,
     }
 }

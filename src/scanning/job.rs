@@ -8,7 +8,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 use super::{Document, Documents, identity, is_next, summarised};
-use crate::engine::manifest::{ManifestError, PhotoFinder, PhotoPlace, read_listings};
+use crate::engine::manifest::{ManifestError, PhotoFinder, PhotoPlace, Source, read_listings};
 use crate::engine::{Engine, EngineError, ScanOptions, ScanUnit, scan_units};
 use crate::fetch::BlockingFetcher;
 use crate::report::{ReportError, ReportFormat, ScanIdentity, Spool, Summary, SummaryFile};
@@ -124,7 +124,8 @@ pub fn run_job(
     let started = Instant::now();
     engine.refresh()?;
     let rows = files.rows();
-    let identity = identity(engine, source, None, fetcher.is_some())?;
+    let handed_in = Arc::new(Source::Here(source.to_owned()));
+    let identity = identity(engine, &handed_in, None, fetcher.as_deref())?;
     let mut n_resumed = 0;
     let is_published = Spool::is_published(&rows, &identity)?;
     let spool = if is_published {
@@ -149,7 +150,7 @@ pub fn run_job(
     };
     let rows_at = spool.as_ref().map_or(rows.as_path(), |spool| spool.path());
     let documents = documents(files);
-    let finder = PhotoFinder::new(source, None);
+    let finder = PhotoFinder::new(handed_in, None);
     let documents = Documents::open(Some(engine), finder, name, documents)?;
     let summary = summarised(rows_at, documents, started.elapsed(), n_resumed)?;
     if let Some(mut spool) = spool {

@@ -139,6 +139,7 @@ fn only_one_layer_names_each_engine() {
         ("rusqlite", &["store"][..]),
         ("axum", &["http"]),
         ("hyper_rustls", &["fetch"]),
+        ("object_store", &["fetch"]),
         ("parquet", &["report"]),
         ("tar", &["engine"]),
         // Bundles, and archives of listings.

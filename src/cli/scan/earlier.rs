@@ -24,7 +24,13 @@ impl EarlierScan {
             );
         };
         // The registry's revision is looked at photo by photo; the rest decides nothing about a photo.
-        let no_matter = ["registry_revision", "source", "shard", "fetches_urls"];
+        let no_matter = [
+            "registry_revision",
+            "source",
+            "shard",
+            "fetches_urls",
+            "stores",
+        ];
         if let Some(difference) = now.difference_but_for(&summary.scan, &no_matter) {
             tracing::warn!(
                 "nothing of {} can be used, and every photo is looked at: {difference}",

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -13,7 +14,7 @@ use crate::cli::args::MergeCommand;
 use crate::config::Settings;
 use crate::domain::{ScannedPhoto, Shard};
 use crate::engine::Engine;
-use crate::engine::manifest::PhotoFinder;
+use crate::engine::manifest::{PhotoFinder, Source};
 use crate::report::{Output, ReportFormat, ScanIdentity, SummaryFile, read_rows};
 use crate::scanning::Documents;
 
@@ -24,7 +25,10 @@ pub(super) fn run(settings: Settings, command: MergeCommand) -> anyhow::Result<O
     let repeated = parts.check_rows()?;
     // Pages have pictures, which come from the registry and the source.
     let engine = is_page.then(|| Engine::open(settings.engine)).transpose()?;
-    let finder = PhotoFinder::new(Path::new(&parts.identity.source), None);
+    let finder = PhotoFinder::new(
+        Arc::new(Source::Here(parts.identity.source.clone().into())),
+        None,
+    );
     let source = parts.identity.source.clone();
     let mut documents = Documents::open(
         engine.as_ref(),

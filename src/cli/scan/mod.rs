@@ -19,7 +19,7 @@ use super::args::{FetchArguments, ScanAction, ScanArguments, ScanCommand};
 use super::{Outcome, fetching, progress};
 use crate::config::Settings;
 use crate::domain::{EventKind, ScannedPhoto};
-use crate::engine::manifest::{PhotoFinder, is_archive_path, read_listings};
+use crate::engine::manifest::{PhotoFinder, Source};
 use crate::engine::{EarlierAnswers, Engine, ScanOptions, ScanUnit, scan_units};
 use crate::fetch::BlockingFetcher;
 use crate::report::{
@@ -51,8 +51,9 @@ fn scan(
     if engine.with_registry(|registry| registry.n_references())? == 0 {
         bail!("nothing is registered yet: start with `touchstone register`");
     }
-    let (source, shard) = (&arguments.source, arguments.shard);
-    let identity = identity(&engine, source, shard, fetching.fetch_urls)?;
+    let fetcher = fetcher(fetching, &arguments.source)?;
+    let source = Source::open(&arguments.source, fetcher.as_ref())?;
+    let identity = identity(&engine, &source, arguments.shard, fetcher.as_deref())?;
     let may_be_done = arguments.resume || arguments.shard.is_some();
     if may_be_done && let Some(outcome) = already_done(&destinations, &identity)? {
         return Ok(outcome);
@@ -61,19 +62,22 @@ fn scan(
     let under_way = Scan {
         engine: &engine,
         arguments: &arguments,
+        source: Arc::new(source),
         destinations,
         identity,
-        fetcher: fetcher(fetching)?,
+        fetcher,
     };
     under_way.run()
 }
 
 /// What fetches photos, if any may be fetched.
-fn fetcher(arguments: &FetchArguments) -> anyhow::Result<Option<Arc<BlockingFetcher>>> {
-    if !arguments.fetch_urls {
+fn fetcher(
+    arguments: &FetchArguments,
+    source: &Path,
+) -> anyhow::Result<Option<Arc<BlockingFetcher>>> {
+    let Some(fetcher) = fetching::fetcher(arguments, Source::address(source)?, usize::MAX)? else {
         return Ok(None);
-    }
-    let fetcher = fetching::fetcher(arguments, usize::MAX)?;
+    };
     let fetcher = BlockingFetcher::new(fetcher).context("starting the thread that fetches")?;
     Ok(Some(Arc::new(fetcher)))
 }
@@ -106,6 +110,7 @@ fn already_done(
 struct Scan<'a> {
     engine: &'a Engine,
     arguments: &'a ScanArguments,
+    source: Arc<Source>,
     destinations: Destinations,
     identity: ScanIdentity,
     fetcher: Option<Arc<BlockingFetcher>>,
@@ -113,7 +118,6 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn run(self) -> anyhow::Result<Outcome> {
-        let source = &self.arguments.source;
         let main = self.destinations.main().map(|main| main.path.clone());
         let started = Instant::now();
         if self.arguments.resume
@@ -125,7 +129,7 @@ impl Scan<'_> {
             let summary = summarised(main, documents, started.elapsed(), 0)?;
             return self.finish(None, summary);
         }
-        let mut units = scan_units(read_listings(source)?, self.arguments.shard);
+        let mut units = scan_units(self.source.listings()?, self.arguments.shard);
         // Rows have a place of their own even when all results go to standard output, unless each can be
         // written there at once.
         let lent = match &main {
@@ -209,8 +213,7 @@ impl Scan<'_> {
     }
 
     fn documents(&self) -> anyhow::Result<Documents<'_>> {
-        let source = &self.arguments.source;
-        let finder = PhotoFinder::new(source, self.fetcher.clone());
+        let finder = PhotoFinder::new(Arc::clone(&self.source), self.fetcher.clone());
         let to_write = self.destinations.documents();
         let source = &self.identity.source;
         Ok(Documents::open(
@@ -258,10 +261,8 @@ impl Scan<'_> {
     /// A bar with the time left where a pass over the source is worth it: not for what can be read but
     /// once, or is large to read.
     fn bar(&self, n_done: u64) -> anyhow::Result<ProgressBar> {
-        let source = &self.arguments.source;
-        let is_cheap = source.exists() && !is_archive_path(source);
-        let n_photos = if is_cheap && io::stderr().is_terminal() {
-            let units = scan_units(read_listings(source)?, self.arguments.shard);
+        let n_photos = if self.source.is_cheap() && io::stderr().is_terminal() {
+            let units = scan_units(self.source.listings()?, self.arguments.shard);
             Some(units.count() as u64)
         } else {
             None

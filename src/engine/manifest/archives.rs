@@ -52,21 +52,25 @@ struct Member {
     bytes: Result<Vec<u8>, String>,
 }
 
-/// The listings of an archive, in its order; those of a zip archive by name.
+/// The listings of an archive that people know as `name`, in its order; those of a zip archive by name.
 ///
 /// # Errors
 /// [`ManifestError::Unreadable`] when it cannot be opened; what is damaged further on is an error in the
 /// sequence.
-pub(super) fn read_archive(path: &Path, kind: ArchiveKind) -> Result<Listings, ManifestError> {
+pub(super) fn read_archive(
+    path: &Path,
+    name: &str,
+    kind: ArchiveKind,
+) -> Result<Listings, ManifestError> {
     let unreadable = |cause| ManifestError::Unreadable {
-        path: path.to_owned(),
+        path: name.into(),
         cause,
     };
     let file = BufReader::with_capacity(1 << 20, File::open(path).map_err(unreadable)?);
     let members: Box<dyn Iterator<Item = Result<Member, ManifestError>> + Send> = match kind {
-        ArchiveKind::Tar => Box::new(tar_members(path, file)),
+        ArchiveKind::Tar => Box::new(tar_members(name, file)),
         // Several compressed files one after the other are one archive too.
-        ArchiveKind::TarGz => Box::new(tar_members(path, flate2::read::MultiGzDecoder::new(file))),
+        ArchiveKind::TarGz => Box::new(tar_members(name, flate2::read::MultiGzDecoder::new(file))),
         ArchiveKind::Zip => {
             let archive =
                 zip::ZipArchive::new(file).map_err(|e| unreadable(io::Error::other(e)))?;
@@ -74,7 +78,7 @@ pub(super) fn read_archive(path: &Path, kind: ArchiveKind) -> Result<Listings, M
         }
     };
     Ok(Box::new(Grouped {
-        archive: path.display().to_string(),
+        archive: name.to_owned(),
         members,
         ahead: None,
     }))
@@ -119,11 +123,11 @@ fn read_member(
 
 /// Members of a tar archive. A thread of its own reads them one ahead, and ends with the sequence.
 fn tar_members(
-    path: &Path,
+    name: &str,
     reader: impl Read + Send + 'static,
 ) -> mpsc::IntoIter<Result<Member, ManifestError>> {
     let (sender, members) = sync_channel(1);
-    let archive = path.to_owned();
+    let archive = name.to_owned();
     let reading = thread::Builder::new().name("archive".into()).spawn({
         let sender = sender.clone();
         move || {
@@ -134,14 +138,14 @@ fn tar_members(
         }
     });
     if let Err(cause) = reading {
-        let _ = sender.send(Err(broken(path, &cause)));
+        let _ = sender.send(Err(broken(name, &cause)));
     }
     members.into_iter()
 }
 
-fn broken(path: &Path, cause: &dyn std::fmt::Display) -> ManifestError {
+fn broken(name: &str, cause: &dyn std::fmt::Display) -> ManifestError {
     ManifestError::BadLine {
-        source_name: path.display().to_string(),
+        source_name: name.to_owned(),
         reason: format!("the archive cannot be read on: {cause}"),
     }
 }
@@ -342,7 +346,10 @@ mod tests {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).expect("a file");
         let kind = kind_of(&path).expect("an archive");
-        read_archive(&path, kind).expect("readable").collect()
+        let name = path.display().to_string();
+        read_archive(&path, &name, kind)
+            .expect("readable")
+            .collect()
     }
 
     fn check(listings: &Read, first_photo: &[u8]) {
@@ -386,10 +393,10 @@ mod tests {
             let told = listings.iter().any(Result::is_err);
             assert!(told || n == 0, "{n}");
         }
-        assert!(read_archive(Path::new("absent.tar"), ArchiveKind::Tar).is_err());
+        assert!(read_archive(Path::new("absent.tar"), "absent.tar", ArchiveKind::Tar).is_err());
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.zip");
         std::fs::write(&path, b"PK no zip").expect("a file");
-        assert!(read_archive(&path, ArchiveKind::Zip).is_err());
+        assert!(read_archive(&path, "x.zip", ArchiveKind::Zip).is_err());
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::archives::{ArchiveKind, kind_of};
-use super::rows::{is_web, resolve, scheme_of};
-use super::{is_picture_path, rows};
+use super::rows::{is_fetched, resolve, scheme_of};
+use super::{Source, is_picture_path, rows};
 use crate::fetch::BlockingFetcher;
 use crate::imaging::DecodeLimits;
 
@@ -17,18 +17,18 @@ type Places = HashMap<String, (u64, u64)>;
 
 /// Finds photos of one source again, for pictures in a report.
 pub struct PhotoFinder {
-    source: PathBuf,
+    source: Arc<Source>,
     fetcher: Option<Arc<BlockingFetcher>>,
     // Read when first asked for; an archive without is not asked again.
     tars: Mutex<HashMap<PathBuf, Option<Arc<Places>>>>,
 }
 
 impl PhotoFinder {
-    /// For the photos of `source`, as [`read_listings`](super::read_listings) names them.
-    /// Those given by web addresses are found by `fetcher`.
-    pub fn new(source: &Path, fetcher: Option<Arc<BlockingFetcher>>) -> Self {
+    /// For the photos of `source`, as [`Source::listings`] names them. Those given by addresses are found
+    /// by `fetcher`.
+    pub fn new(source: Arc<Source>, fetcher: Option<Arc<BlockingFetcher>>) -> Self {
         Self {
-            source: source.to_owned(),
+            source,
             fetcher,
             tars: Mutex::default(),
         }
@@ -37,36 +37,39 @@ impl PhotoFinder {
     /// The bytes of `photo`; `None` when it is gone, too large, in an archive that can only be read from
     /// front to back (`.tar.gz`), or at an address that nobody may fetch.
     pub fn bytes(&self, photo: &str) -> Option<Vec<u8>> {
-        if scheme_of(photo).is_some_and(is_web) {
+        let source = match &*self.source {
+            Source::Stored(stored) => {
+                let name = stored.address().to_string();
+                if let Some(archive) = stored.archive() {
+                    let member = photo.strip_prefix(&name)?.strip_prefix('/')?;
+                    return self.member(kind_of(Path::new(&name))?, archive, member);
+                }
+                let address = match scheme_of(photo) {
+                    Some(scheme) => is_fetched(scheme).then(|| photo.to_owned())?,
+                    None => stored.photo(photo)?.to_string(),
+                };
+                return self.fetcher.as_ref()?.get(&address).ok();
+            }
+            Source::Here(path) => path,
+        };
+        if scheme_of(photo).is_some_and(is_fetched) {
             return self.fetcher.as_ref()?.get(photo).ok();
         }
         if let Some((archive, member)) = in_archive(photo) {
-            return match kind_of(archive)? {
-                ArchiveKind::Tar => self.tar_member(archive, member),
-                ArchiveKind::Zip => zip_member(archive, member),
-                ArchiveKind::TarGz => None,
-            };
+            return self.member(kind_of(archive)?, archive, member);
         }
-        let path = self.path(photo)?;
+        let path = path_in(source, photo)?;
         let metadata = fs::metadata(&path).ok()?;
         let fits = metadata.is_file() && metadata.len() <= DecodeLimits::default().max_bytes as u64;
         fits.then(|| fs::read(&path).ok()).flatten()
     }
 
-    fn path(&self, photo: &str) -> Option<PathBuf> {
-        if scheme_of(photo).is_some_and(|scheme| scheme != "file") {
-            return None;
+    fn member(&self, kind: ArchiveKind, archive: &Path, member: &str) -> Option<Vec<u8>> {
+        match kind {
+            ArchiveKind::Tar => self.tar_member(archive, member),
+            ArchiveKind::Zip => zip_member(archive, member),
+            ArchiveKind::TarGz => None,
         }
-        if self.source.is_dir() {
-            return Some(self.source.join(photo));
-        }
-        let is_table = rows::is_table_path(&self.source);
-        // A single picture and those of a pattern are named by their path.
-        Some(if is_table {
-            resolve(&self.source, photo)
-        } else {
-            resolve(Path::new(""), photo)
-        })
     }
 
     fn tar_member(&self, archive: &Path, member: &str) -> Option<Vec<u8>> {
@@ -87,6 +90,23 @@ impl PhotoFinder {
         file.read_exact(&mut bytes).ok()?;
         Some(bytes)
     }
+}
+
+/// The file that a photo of a source on this machine is called by.
+fn path_in(source: &Path, photo: &str) -> Option<PathBuf> {
+    if scheme_of(photo).is_some_and(|scheme| scheme != "file") {
+        return None;
+    }
+    if source.is_dir() {
+        return Some(source.join(photo));
+    }
+    let is_table = rows::is_table_path(source);
+    // A single picture and those of a pattern are named by their path.
+    Some(if is_table {
+        resolve(source, photo)
+    } else {
+        resolve(Path::new(""), photo)
+    })
 }
 
 /// Parts a photo's name where the archive ends and the member begins.
@@ -140,7 +160,7 @@ mod tests {
                 .expect("a file");
         }
         builder.finish().expect("a file");
-        let tar = PhotoFinder::new(&at("x.tar"), None);
+        let tar = PhotoFinder::new(Arc::new(at("x.tar").into()), None);
         let photo = format!("{}/d/2.jpg", at("x.tar").display());
         assert_eq!(tar.bytes(&photo).as_deref(), Some(b"second" as &[u8]));
         assert_eq!(
@@ -148,7 +168,7 @@ mod tests {
             None
         );
         for source in [folder.path().to_owned(), at("l.jsonl")] {
-            let finder = PhotoFinder::new(&source, None);
+            let finder = PhotoFinder::new(Arc::new(source.into()), None);
             assert_eq!(finder.bytes("a.jpg").as_deref(), Some(b"file" as &[u8]));
             assert_eq!(finder.bytes("absent.jpg"), None);
         }

@@ -4,30 +4,33 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::rows::{is_web, read_standard_input, resolve, scheme_of};
-use super::{
-    ManifestError, PhotoPlace, TableRow, archives, is_picture_path, pictures_under, read_table,
+use super::rows::{
+    is_fetched, is_table_path, read_standard_input, read_table_named, resolve, scheme_of,
 };
+use super::{ManifestError, PhotoPlace, TableRow, archives, is_picture_path, pictures_under};
 use crate::domain::{Listing, Seller};
+use crate::fetch::StoreAddress;
 
 /// Listings, each with where its photos are; `Listing::photos` keeps the texts of the manifest.
 pub type Listings =
     Box<dyn Iterator<Item = Result<(Listing, Vec<PhotoPlace>), ManifestError>> + Send>;
 
-/// Everything that `source` names, read as it is asked for:
-///
-/// - a photo: a listing of its own;
-/// - a folder: all photos below it, each a listing named by its path within the folder;
-/// - a CSV or JSONL manifest: a listing a line;
-/// - a tar (also `.tar.gz`) or zip archive: members whose names are the same up to the first dot;
-/// - `-`: JSON lines from standard input;
-/// - a pattern such as `shards/*.tar`, when nothing has that very name: what fits, by name.
+/// Where the photos of a manifest are looked for.
+#[derive(Debug, Clone)]
+pub(super) enum Manifest {
+    /// From its folder.
+    Here(PathBuf),
+    /// From its folder in the store, and nowhere on this machine.
+    Stored(StoreAddress),
+}
+
+/// Everything that `source`, which is on this machine, names; see [`Source::listings`](super::Source::listings).
 ///
 /// # Errors
 /// [`ManifestError`] when `source` itself cannot be used; bad lines are errors in the sequence.
 pub fn read_listings(source: &Path) -> Result<Listings, ManifestError> {
     if source == Path::new("-") {
-        let manifest = PathBuf::new();
+        let manifest = Manifest::Here(PathBuf::new());
         return Ok(Box::new(
             read_standard_input().map(move |row| placed_row(&manifest, &row?)),
         ));
@@ -45,21 +48,34 @@ pub fn read_listings(source: &Path) -> Result<Listings, ManifestError> {
     if metadata.is_dir() {
         return Ok(Box::new(read_folder(source)));
     }
-    if let Some(table) = read_table(source)? {
-        let manifest = source.to_owned();
-        return Ok(Box::new(table.map(move |row| placed_row(&manifest, &row?))));
+    if is_table_path(source) {
+        return read_table_listings(source, Manifest::Here(source.to_owned()));
     }
     if let Some(kind) = archives::kind_of(source) {
-        return archives::read_archive(source, kind);
+        return archives::read_archive(source, &source.display().to_string(), kind);
     }
     if is_picture_path(source) {
         let name = source.display().to_string();
-        let photo = single_photo(name, source.to_owned());
+        let photo = single_photo(name, PhotoPlace::File(source.to_owned()));
         return Ok(Box::new(std::iter::once(Ok(photo))));
     }
     Err(ManifestError::UnknownType {
         path: source.to_owned(),
     })
+}
+
+/// The listings of a manifest, which is read from `path`.
+pub(super) fn read_table_listings(
+    path: &Path,
+    manifest: Manifest,
+) -> Result<Listings, ManifestError> {
+    let name = match &manifest {
+        Manifest::Here(path) => path.clone(),
+        Manifest::Stored(address) => address.to_string().into(),
+    };
+    let table = read_table_named(path, &name)?;
+    let table = table.ok_or(ManifestError::UnknownType { path: name })?;
+    Ok(Box::new(table.map(move |row| placed_row(&manifest, &row?))))
 }
 
 fn read_folder(
@@ -73,7 +89,7 @@ fn read_folder(
             .unwrap_or(&file)
             .display()
             .to_string();
-        Ok(single_photo(name, file))
+        Ok(single_photo(name, PhotoPlace::File(file)))
     })
 }
 
@@ -130,13 +146,14 @@ pub fn read_listing(path: &Path) -> Result<(Listing, Vec<PathBuf>), ManifestErro
     )
 }
 
-fn single_photo(name: String, file: PathBuf) -> (Listing, Vec<PhotoPlace>) {
+/// A photo that is a listing of its own.
+pub(super) fn single_photo(name: String, place: PhotoPlace) -> (Listing, Vec<PhotoPlace>) {
     let listing = Listing {
         listing_id: name.clone(),
         photos: vec![name],
         ..Listing::default()
     };
-    (listing, vec![PhotoPlace::File(file)])
+    (listing, vec![place])
 }
 
 /// Columns that a CSV manifest may use for the seller's fields.
@@ -147,22 +164,30 @@ const SELLER_COLUMNS: [(&str, &str); 3] = [
 ];
 
 fn placed_row(
-    manifest: &Path,
+    manifest: &Manifest,
     row: &TableRow,
 ) -> Result<(Listing, Vec<PhotoPlace>), ManifestError> {
     let listing = listing_of(row, photos_of(row)?)?;
-    let places = listing
-        .photos
-        .iter()
-        .map(|text| match scheme_of(text) {
-            None | Some("file") => PhotoPlace::File(resolve(manifest, text)),
-            Some(scheme) if is_web(scheme) => PhotoPlace::Address(text.clone()),
-            Some(scheme) => PhotoPlace::Nowhere(format!(
-                "{scheme}: addresses are not fetched, only http: and https: ones"
-            )),
-        })
-        .collect();
+    let places = listing.photos.iter().map(|text| place(manifest, text));
+    let places = places.collect();
     Ok((listing, places))
+}
+
+fn place(manifest: &Manifest, text: &str) -> PhotoPlace {
+    match (scheme_of(text), manifest) {
+        (None | Some("file"), Manifest::Here(path)) => PhotoPlace::File(resolve(path, text)),
+        (None, Manifest::Stored(address)) => match address.beside(text) {
+            Ok(photo) => PhotoPlace::Address(photo.to_string()),
+            Err(error) => PhotoPlace::Nowhere(error.to_string()),
+        },
+        (Some("file"), Manifest::Stored(_)) => {
+            PhotoPlace::Nowhere("a manifest in a store names no files of this machine".to_owned())
+        }
+        (Some(scheme), _) if is_fetched(scheme) => PhotoPlace::Address(text.to_owned()),
+        (Some(scheme), _) => PhotoPlace::Nowhere(format!(
+            "{scheme}: addresses are not fetched, only http:, https:, s3:, gs: and az: ones"
+        )),
+    }
 }
 
 fn from_row(manifest: &Path, row: &TableRow) -> Result<(Listing, Vec<PathBuf>), ManifestError> {
@@ -272,13 +297,34 @@ mod tests {
 
     #[test]
     fn addresses_are_told_from_files() {
-        let text = "photos\nhttps://x/a.jpg|file:///p/b.jpg|HTTP://x/c.jpg|ftp://x/d.jpg\n";
+        let text =
+            "photos\nhttps://x/a.jpg|file:///p/b.jpg|HTTP://x/c.jpg|ftp://x/d.jpg|s3://x/e.jpg\n";
         let listings = read("l.csv", text);
         let (_, places) = listings[0].as_ref().expect("good");
         assert_eq!(places[0], PhotoPlace::Address("https://x/a.jpg".into()));
         assert_eq!(places[1], PhotoPlace::File("/p/b.jpg".into()));
         assert_eq!(places[2], PhotoPlace::Address("HTTP://x/c.jpg".into()));
         assert!(matches!(&places[3], PhotoPlace::Nowhere(reason) if reason.contains("ftp:")));
+        assert_eq!(places[4], PhotoPlace::Address("s3://x/e.jpg".into()));
+    }
+
+    #[test]
+    fn a_manifest_in_a_store_leads_to_no_file_of_this_machine() {
+        let manifest = Manifest::Stored("s3://shop/lists/l.csv".parse().expect("an address"));
+        for (text, at) in [
+            ("a.jpg", Some("s3://shop/lists/a.jpg")),
+            ("../a b.jpg", Some("s3://shop/a b.jpg")),
+            ("/etc/passwd", Some("s3://shop/etc/passwd")),
+            ("gs://other/a.jpg", Some("gs://other/a.jpg")),
+            ("../../etc/passwd", None),
+            ("file:///etc/passwd", None),
+        ] {
+            match (place(&manifest, text), at) {
+                (PhotoPlace::Address(found), Some(at)) => assert_eq!(found, at, "{text}"),
+                (PhotoPlace::Nowhere(_), None) => {}
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod finder;
 mod listings;
 mod places;
 mod rows;
+mod source;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,12 +16,14 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::domain::DomainError;
+use crate::fetch::FetchError;
 
 pub use assets::{AssetSource, FolderDefaults, read_assets};
 pub use finder::PhotoFinder;
 pub use listings::{Listings, read_listing, read_listings};
 pub use places::PhotoPlace;
 pub use rows::{Table, TableRow, read_table};
+pub use source::{Source, StoredSource};
 
 /// What is wrong with a manifest, or with a line of it.
 #[derive(Debug, Error)]
@@ -34,6 +37,15 @@ pub enum ManifestError {
         /// What the system said.
         #[source]
         cause: io::Error,
+    },
+    /// Something in a store that cannot be read.
+    #[error("reading {source_name}: {cause}")]
+    NotFetched {
+        /// The object, or the key that others begin with.
+        source_name: String,
+        /// What went wrong.
+        #[source]
+        cause: FetchError,
     },
     /// A file that is neither a picture nor a manifest.
     #[error("{path} is neither a folder, a .csv or .jsonl manifest, an archive (.tar, .tar.gz, .zip), nor a picture", path = path.display())]
@@ -82,7 +94,8 @@ impl ManifestError {
                 path.display().to_string()
             }
             Self::BadPattern { pattern, .. } => pattern.clone(),
-            Self::BadLine { source_name, .. }
+            Self::NotFetched { source_name, .. }
+            | Self::BadLine { source_name, .. }
             | Self::BadValue { source_name, .. }
             | Self::NoBrand { source_name } => source_name.clone(),
         }

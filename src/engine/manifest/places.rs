@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum PhotoPlace {
     /// A file, read when its turn comes.
     File(PathBuf),
-    /// An `http:` or `https:` address, fetched when its turn comes, by whoever has a fetcher.
+    /// An `http:` or `https:` address, or one in a store, fetched when its turn comes, by whoever has a fetcher.
     Address(String),
     /// Bytes that were read already: archives are read from front to back.
     Held(Vec<u8>),

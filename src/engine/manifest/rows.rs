@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::{ManifestError, has_ending};
+use crate::fetch::StoreKind;
 
 /// One line of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,17 +62,22 @@ const MAX_LINE_BYTES: usize = 4 << 20;
 /// # Errors
 /// [`ManifestError::Unreadable`]; bad lines are errors of their own in the sequence.
 pub fn read_table(path: &Path) -> Result<Option<Table>, ManifestError> {
+    read_table_named(path, path)
+}
+
+/// As [`read_table`], of a file that people know as `name`.
+pub(super) fn read_table_named(path: &Path, name: &Path) -> Result<Option<Table>, ManifestError> {
     let unreadable = |cause| ManifestError::Unreadable {
-        path: path.to_owned(),
+        path: name.to_owned(),
         cause,
     };
-    if has_ending(path, &["csv"]) {
+    if has_ending(name, &["csv"]) {
         let file = File::open(path).map_err(unreadable)?;
-        return Ok(Some(Box::new(csv_rows(path, file)?)));
+        return Ok(Some(Box::new(csv_rows(name, file)?)));
     }
-    if has_ending(path, &["jsonl", "ndjson"]) {
+    if has_ending(name, &["jsonl", "ndjson"]) {
         let file = File::open(path).map_err(unreadable)?;
-        return Ok(Some(Box::new(json_rows(path, file))));
+        return Ok(Some(Box::new(json_rows(name, file))));
     }
     Ok(None)
 }
@@ -249,9 +255,12 @@ pub(super) fn scheme_of(text: &str) -> Option<&str> {
     rest.starts_with("//").then_some(scheme)
 }
 
-/// Whether a scheme is that of web addresses.
-pub(super) fn is_web(scheme: &str) -> bool {
-    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+/// Whether what has this scheme is fetched, from the web or from a store.
+pub(super) fn is_fetched(scheme: &str) -> bool {
+    let is_web = ["http", "https"]
+        .iter()
+        .any(|web| scheme.eq_ignore_ascii_case(web));
+    is_web || StoreKind::of_scheme(scheme).is_some()
 }
 
 #[cfg(unix)]

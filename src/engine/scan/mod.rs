@@ -5,6 +5,7 @@
 
 mod earlier;
 mod held;
+mod known;
 mod photo;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,11 +16,12 @@ use std::thread;
 use std::time::Duration;
 
 use self::held::{HeldBytes, Permit};
+use self::known::{KnownAddresses, Version};
 use self::photo::Looker;
 use super::manifest::{Listings, PhotoPlace};
 use super::{Engine, EngineError};
-use crate::domain::{Listing, ScanStamp, ScannedPhoto, Shard};
-use crate::fetch::{BlockingFetcher, Coming};
+use crate::domain::{FileDigest, Listing, ScanStamp, ScannedPhoto, Shard};
+use crate::fetch::{BlockingFetcher, Coming, FetchError, Fetched};
 
 pub use earlier::{EarlierAnswer, EarlierAnswers};
 
@@ -43,7 +45,7 @@ pub struct ScanOptions<'a> {
     /// Days for which descriptions of photos are kept, about 90 kB each, so that a later scan can tell
     /// which of these answers still hold when more is registered; `None`: none are.
     pub keep_days: Option<u32>,
-    /// Fetches photos given by web addresses; `None`: they cannot be read.
+    /// Fetches photos given by web addresses, or in stores; `None`: they cannot be read.
     pub fetcher: Option<Arc<BlockingFetcher>>,
 }
 
@@ -104,9 +106,23 @@ pub fn scan_units(
 struct Job {
     unit: ScanUnit,
     /// Its bytes, when they come from elsewhere.
-    coming: Option<Coming>,
+    coming: Option<Elsewhere>,
     answer: SyncSender<ScannedPhoto>,
     permit: Permit,
+}
+
+/// What is on its way from an address.
+struct Elsewhere {
+    coming: Coming,
+    /// What was there before: it does not come again when it is still there.
+    known: Option<FileDigest>,
+}
+
+/// Fetches photos, and remembers what was where.
+struct Getter {
+    fetcher: Arc<BlockingFetcher>,
+    /// `None` where no answers are kept: without them all bytes are needed.
+    known: Option<KnownAddresses>,
 }
 
 impl Engine {
@@ -144,12 +160,17 @@ impl Engine {
         let (to_taker, answers) = sync_channel(window);
         // Not joined: whoever writes to standard input may never write again, and an error of `take` must
         // end the scan all the same.
-        let fetcher = options.fetcher.clone();
-        thread::spawn(move || read(units, fetcher.as_deref(), &to_lookers, &to_taker));
+        let getter = options.fetcher.clone().map(|fetcher| {
+            let known = (options.cache_bytes > 0).then(KnownAddresses::new);
+            Arc::new(Getter { fetcher, known })
+        });
+        let reads_with = getter.clone();
+        thread::spawn(move || read(units, reads_with.as_deref(), &to_lookers, &to_taker));
+        let getter = getter.as_deref();
         let (jobs, is_over) = (Mutex::new(jobs), AtomicBool::new(false));
         thread::scope(|scope| {
             for _ in 0..self.settings.n_threads {
-                scope.spawn(|| look(&looker, &jobs, &is_over));
+                scope.spawn(|| look(&looker, getter, &jobs, &is_over));
             }
             let taken = take_all(&answers, &mut take);
             is_over.store(true, Ordering::Relaxed);
@@ -162,23 +183,23 @@ impl Engine {
 
 fn read(
     units: impl Iterator<Item = ScanUnit>,
-    fetcher: Option<&BlockingFetcher>,
+    getter: Option<&Getter>,
     to_lookers: &SyncSender<Job>,
     to_taker: &SyncSender<Receiver<ScannedPhoto>>,
 ) {
     let held = HeldBytes::new(MAX_HELD_BYTES);
     for unit in units {
-        let address = match (&unit.place, fetcher) {
-            (PhotoPlace::Address(address), Some(fetcher)) => Some((address, fetcher)),
+        let address = match (&unit.place, getter) {
+            (PhotoPlace::Address(address), Some(getter)) => Some((address, getter)),
             _ => None,
         };
         // How many bytes will come is not known before they are there; in the order of the source, lest
         // those that come too early take the room of the one that is waited for.
         let permit = held.wait_for(match address {
-            Some((_, fetcher)) => fetcher.max_bytes(),
+            Some((_, getter)) => getter.fetcher.max_bytes(),
             None => unit.place.held_bytes(),
         });
-        let coming = address.map(|(address, fetcher)| fetcher.start(address));
+        let coming = address.map(|(address, getter)| getter.start(address));
         let (answer, answered) = sync_channel(1);
         let job = Job {
             unit,
@@ -193,7 +214,12 @@ fn read(
     }
 }
 
-fn look(looker: &Looker<'_>, jobs: &Mutex<Receiver<Job>>, is_over: &AtomicBool) {
+fn look(
+    looker: &Looker<'_>,
+    getter: Option<&Getter>,
+    jobs: &Mutex<Receiver<Job>>,
+    is_over: &AtomicBool,
+) {
     loop {
         let job = {
             let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,25 +238,73 @@ fn look(looker: &Looker<'_>, jobs: &Mutex<Receiver<Job>>, is_over: &AtomicBool) 
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        if let Some(coming) = coming {
-            unit.place = arrived(&coming);
-            permit.shrink(unit.place.held_bytes());
-        }
         let name = (Arc::clone(&unit.listing), unit.photo.clone());
         // A photo that trips over a fault of the program costs its own place, never the scan.
-        let looked = catch_unwind(AssertUnwindSafe(|| looker.look_at(unit)));
+        let looked = catch_unwind(AssertUnwindSafe(|| {
+            if let (Some(elsewhere), Some(getter)) = (coming, getter) {
+                match getter.arrived(&mut unit, &elsewhere, looker) {
+                    Some(scanned) => return scanned,
+                    None => permit.shrink(unit.place.held_bytes()),
+                }
+            }
+            looker.look_at(unit)
+        }));
         let scanned = looked.unwrap_or_else(|panic| looker.failed(name, &panic_words(&*panic)));
         // Nobody waits for it when the scan has ended before its time.
         let _ = answer.send(scanned);
     }
 }
 
-/// Waits for bytes that are on their way.
-fn arrived(coming: &Coming) -> PhotoPlace {
-    match coming.recv() {
-        Ok(Ok(bytes)) => PhotoPlace::Held(bytes),
-        Ok(Err(error)) => PhotoPlace::Nowhere(error.to_string()),
-        Err(_) => PhotoPlace::Nowhere("an internal error: the fetcher is gone".to_owned()),
+impl Getter {
+    /// Begins to fetch what is at `address`, unless it is what was there before.
+    fn start(&self, address: &str) -> Elsewhere {
+        let version = self.known.as_ref().and_then(|known| known.version(address));
+        let etag = version.as_ref().map(|version| version.etag.as_str());
+        Elsewhere {
+            coming: self.fetcher.start(address, etag),
+            known: version.map(|version| version.sha256),
+        }
+    }
+
+    /// Waits for bytes that are on their way and puts them in their place; gives the answer instead when they
+    /// are not needed for it.
+    fn arrived(
+        &self,
+        unit: &mut ScanUnit,
+        elsewhere: &Elsewhere,
+        looker: &Looker<'_>,
+    ) -> Option<ScannedPhoto> {
+        let PhotoPlace::Address(address) = &unit.place else {
+            unreachable!("only what has an address is fetched");
+        };
+        let fetched = match elsewhere.coming.recv() {
+            Ok(Ok(Fetched::Unchanged)) => {
+                let same = elsewhere.known.expect("asked for with what is known");
+                if let Some(scanned) = looker.look_again(unit, same) {
+                    return Some(scanned);
+                }
+                // The answer was forgotten meanwhile.
+                self.fetcher.get(address)
+            }
+            Ok(Ok(Fetched::New(object))) => {
+                if let (Some(etag), Some(known)) = (object.etag, &self.known) {
+                    let sha256 = FileDigest::of(&object.bytes);
+                    known.remember(address, Version { etag, sha256 });
+                }
+                Ok(object.bytes)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                let reason = "an internal error: the fetcher is gone".to_owned();
+                unit.place = PhotoPlace::Nowhere(reason);
+                return None;
+            }
+        };
+        unit.place = fetched.map_or_else(
+            |error: FetchError| PhotoPlace::Nowhere(error.to_string()),
+            PhotoPlace::Held,
+        );
+        None
     }
 }
 

@@ -53,7 +53,7 @@ fn finding_bytes(finding: &Finding) -> usize {
 const NEVER_LOOK_BACK: u64 = i64::MAX as u64;
 
 /// What is said of an address when nobody fetches it.
-const NOT_FETCHED: &str = "http: and https: addresses are fetched only with --fetch-urls";
+const NOT_FETCHED: &str = "http: and https: addresses are fetched only with --fetch-urls, those in stores only with --fetch-store";
 
 /// Looks at photos; shared by all threads of a scan.
 pub(super) struct Looker<'a> {
@@ -118,6 +118,24 @@ impl<'a> Looker<'a> {
             stamp: Arc::clone(&self.stamp),
             outcome,
         }
+    }
+
+    /// The answer for a photo whose bytes are known to be those of `sha256`; `None` when it is not at hand.
+    pub(super) fn look_again(&self, unit: &ScanUnit, sha256: FileDigest) -> Option<ScannedPhoto> {
+        let answer = self.cache.as_ref()?.get(&sha256)?;
+        let mark = answer.as_ref().ok().map(|looked| looked.mark);
+        let seller = unit.listing.seller.as_ref();
+        let timings = StageTimings::default();
+        Some(ScannedPhoto {
+            listing: Arc::clone(&unit.listing),
+            photo: unit.photo.clone(),
+            sha256: Some(sha256.to_hex()),
+            mark,
+            work: Work::Cached,
+            read_ms: 0.0,
+            stamp: Arc::clone(&self.stamp),
+            outcome: answer.map(|looked| self.verdict(&looked, seller, timings)),
+        })
     }
 
     /// An answer that says what went wrong.

@@ -31,6 +31,9 @@ pub struct ScanIdentity {
     /// Whether photos at web addresses were fetched; of a scan without, they all failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fetches_urls: bool,
+    /// Stores that photos were read from; those in others all failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<String>,
     /// Length of the source's file and when it was changed, when it is one: two scans of a file that was
     /// changed in between are not the same. A scan under way is compared row by row instead.
     pub source_state: Option<SourceState>,

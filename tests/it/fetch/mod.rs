@@ -14,7 +14,7 @@ use std::time::Duration;
 use hyper::header::HeaderMap;
 
 use touchstone::fetch::{
-    BlockingFetcher, FetchError, FetchLimits, FetchPolicy, Fetcher, Later, Resolve,
+    BlockingFetcher, FetchError, FetchLimits, FetchPolicy, Fetched, Fetcher, Later, Object, Resolve,
 };
 
 use self::server::{Reply, Server, answer, ok, redirect};
@@ -113,6 +113,40 @@ fn bytes_come_back_however_they_are_framed() {
     assert!(
         !head.contains("cookie") && !head.contains("authorization"),
         "{head}"
+    );
+}
+
+#[test]
+fn what_is_there_still_is_not_sent_again() {
+    let server = Server::on("127.0.0.1", |path, _| match path {
+        "/weak" => Reply::Raw(answer("200 OK", "ETag: W/\"a\"\r\n", b"abc")),
+        "/first" => Reply::Raw(answer("200 OK", "ETag: \"a\"\r\n", b"abc")),
+        _ => Reply::Raw(b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n".to_vec()),
+    });
+    let fetcher = BlockingFetcher::new(Fetcher::new(policy(&["127.0.0.1:*"]))).expect("a thread");
+    let get = |path: &str, etag: Option<&str>| {
+        let coming = fetcher.start(&server.url(path), etag);
+        coming.recv().expect("every fetch ends")
+    };
+    let object = |etag: Option<&str>| {
+        Fetched::New(Object {
+            bytes: b"abc".to_vec(),
+            etag: etag.map(str::to_owned),
+        })
+    };
+    assert_eq!(get("/first", None).expect("there"), object(Some("\"a\"")));
+    // Those that may be of other bytes, too, are not kept.
+    assert_eq!(get("/weak", None).expect("there"), object(None));
+    let again = get("/again", Some("\"a\"")).expect("there");
+    assert_eq!(again, Fetched::Unchanged);
+    let heads: Vec<_> = server.requests().into_iter().map(|r| r.head).collect();
+    assert!(!heads[0].contains("if-none-match"), "{}", heads[0]);
+    assert!(heads[2].contains("if-none-match: \"a\""), "{}", heads[2]);
+    // Nobody asked whether it has changed.
+    let error = get("/again", None).expect_err("no bytes");
+    assert!(
+        matches!(error, FetchError::Status { status: 304, .. }),
+        "{error}"
     );
 }
 
@@ -350,9 +384,11 @@ fn one_host_is_not_asked_too_much_at_once() {
     });
     let fetcher = Fetcher::new(policy(&["127.0.0.1:*"]));
     let fetcher = BlockingFetcher::new(fetcher).expect("a thread");
-    let coming: Vec<_> = (0..20).map(|_| fetcher.start(&server.url("/"))).collect();
+    let start = |_| fetcher.start(&server.url("/"), None);
+    let coming: Vec<_> = (0..20).map(start).collect();
     for coming in coming {
-        assert_eq!(coming.recv().expect("an end").expect("a photo"), b"photo");
+        let fetched = coming.recv().expect("an end").expect("a photo");
+        assert!(matches!(fetched, Fetched::New(object) if object.bytes == b"photo"));
     }
     let most = most.load(Ordering::SeqCst);
     assert!((2..=4).contains(&most), "{most}");
