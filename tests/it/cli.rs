@@ -452,7 +452,7 @@ fn brands_are_promised_things_by_command_and_what_they_rest_on_is_told() {
     program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
     let ran = program.done(&["brands", "promise", "Oatly", "0.95"]);
     assert!(
-        ran.stderr().contains("it takes 45, all right"),
+        ran.stderr().contains("it takes 45 decisions, all right"),
         "{}",
         ran.stderr()
     );

@@ -1,7 +1,8 @@
 """Real stores on this machine, and a home with one pack registered.
 
-S3 is moto's server. Google Cloud Storage has S3's interface for reading and listing objects, so the same server answers in its place: no emulator of it that is
-on the package registries has that interface. Azure is Microsoft's Azurite, where AZURITE names its program.
+S3 is moto's server. Azure is Microsoft's Azurite, where AZURITE names its program. Google Cloud
+Storage is not tested: no emulator of it on the package registries has the interface for reading and listing that is used, and
+moto does not decode names as that service does.
 """
 
 import json
@@ -140,5 +141,5 @@ def registered(tmp_path_factory):
 @pytest.fixture
 def touchstone(moto, registered, tmp_path):
     """With all that the environment must say of the stores."""
-    store = {**KEY, "AWS_ENDPOINT_URL": moto.endpoint, "AWS_ALLOW_HTTP": "true", "GOOGLE_BASE_URL": moto.endpoint, "GOOGLE_SKIP_SIGNATURE": "true"}
+    store = {**KEY, "AWS_ENDPOINT_URL": moto.endpoint, "AWS_ALLOW_HTTP": "true"}
     return Touchstone(registered, tmp_path, store)

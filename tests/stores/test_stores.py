@@ -27,8 +27,7 @@ def lasting(rows):
     return [{k: v for k, v in row.items() if k not in ("timings_ms", "read_ms", "work", "key")} for row in rows]
 
 
-@pytest.mark.parametrize("scheme", ["s3", "gs"])
-def test_a_prefix_is_a_folder(touchstone, bucket, scheme):
+def test_a_prefix_is_a_folder(touchstone, bucket):
     folder = touchstone.folder / "photos"
     for key, content in [("a.jpg", COPY), ("b c/緑 %20#?.jpg", NOTHING), ("b.txt", b"no picture"), ("broken.png", b"<html>"), ("z.jpg", NOTHING)]:
         bucket(f"shop/photos/{key}", content)
@@ -36,22 +35,21 @@ def test_a_prefix_is_a_folder(touchstone, bucket, scheme):
         (folder / key).write_bytes(content)
     bucket("shop/photos-of-others/a.jpg", COPY)
     plain, _ = touchstone.scan(folder, "plain.jsonl", expect=1)
-    for source in [f"{scheme}://{bucket.name}/shop/photos", f"{scheme}://{bucket.name}/shop/photos/"]:
+    for source in [f"s3://{bucket.name}/shop/photos", f"s3://{bucket.name}/shop/photos/"]:
         stored, _ = touchstone.scan(source, "stored.jsonl", expect=1)
         assert verdicts(stored) == ["Flagged", "Clear", None, "Clear"]
         assert lasting(stored) == lasting(plain)
-    empty, said = touchstone.scan(f"{scheme}://{bucket.name}/absent/", "absent.jsonl", expect=2)
+    empty, said = touchstone.scan(f"s3://{bucket.name}/absent/", "absent.jsonl", expect=2)
     assert "is not there" in said
 
 
-@pytest.mark.parametrize("scheme", ["s3", "gs"])
-def test_a_manifest_in_a_store_names_photos_beside_it(touchstone, bucket, scheme):
+def test_a_manifest_in_a_store_names_photos_beside_it(touchstone, bucket):
     bucket("photos/a.jpg", COPY)
     bucket("lists/b.jpg", NOTHING)
     secret = touchstone.folder / "here.jpg"
     secret.write_bytes(NOTHING)
-    here = f"{scheme}://{bucket.name}"
-    listings = [("A", ["../photos/a.jpg", "b.jpg", "/photos/a.jpg", f"{here}/photos/a.jpg"]), ("B", ["gone.jpg"]), ("C", [f"{scheme}://another-bucket/a.jpg"]), ("D", [secret.as_uri(), str(secret)])]
+    here = f"s3://{bucket.name}"
+    listings = [("A", ["../photos/a.jpg", "b.jpg", "/photos/a.jpg", f"{here}/photos/a.jpg"]), ("B", ["gone.jpg"]), ("C", ["s3://another-bucket/a.jpg"]), ("D", [secret.as_uri(), str(secret)])]
     bucket("lists/listings.jsonl", lines(listings).encode())
     rows, _ = touchstone.scan(f"{here}/lists/listings.jsonl", "out.jsonl", "--out", "report.html", "--format", "jsonl", "--format", "html", expect=1)
     assert verdicts(rows) == ["Flagged", "Clear", "Flagged", "Flagged", None, None, None, None]
@@ -60,7 +58,7 @@ def test_a_manifest_in_a_store_names_photos_beside_it(touchstone, bucket, scheme
     # The report has the photo's picture.
     assert "data:image" in (touchstone.folder / "report.html").read_text()
     # Another bucket is read where it is named.
-    rows, _ = touchstone.scan(f"{here}/lists/listings.jsonl", "more.jsonl", "--fetch-store", f"{scheme}://another-bucket", expect=1)
+    rows, _ = touchstone.scan(f"{here}/lists/listings.jsonl", "more.jsonl", "--fetch-store", "s3://another-bucket", expect=1)
     assert "another-bucket/a.jpg is not there" in rows[5]["error"]
 
 

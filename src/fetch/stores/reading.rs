@@ -256,8 +256,7 @@ impl Stores {
             };
             let meta = next.map_err(|error| opened.trouble(address, error))?;
             let object = address.with_key(meta.location.as_ref());
-            let object = object.expect("the library gives keys that it takes");
-            if to.send(Ok(object)).await.is_err() {
+            if to.send(object.map_err(FetchError::from)).await.is_err() {
                 return Ok(());
             }
         }
