@@ -6,8 +6,7 @@ data=data/calibration
 if ! [ -e $data/set/ready ]; then
     mkdir -p $data
     models/calibration/fetch_sources.sh $data/sources
-    python3 -m venv $data/venv
-    $data/venv/bin/pip install --quiet -r models/calibration/requirements.txt
+    scripts/venv.sh $data/venv models/calibration/requirements.txt
     $data/venv/bin/python models/calibration/make_set.py --sources $data/sources --out $data/set --real-photos fixtures/grocery/photos
     touch $data/set/ready
 fi

@@ -6,12 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${1:-target/debug/touchstone}
 venv=target/api-venv
-if ! cmp -s scripts/test_api/requirements.txt $venv/made-from; then
-    rm -rf $venv
-    python3 -m venv $venv || { echo "test-api: install venv with 'apt-get install python3-venv'" >&2; exit 2; }
-    $venv/bin/pip install --quiet --disable-pip-version-check -r scripts/test_api/requirements.txt
-    cp scripts/test_api/requirements.txt $venv/made-from
-fi
+scripts/venv.sh $venv scripts/test_api/requirements.txt
 home=$(mktemp -d)
 export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$PWD/vendor/ort/libonnxruntime.so} TOUCHSTONE_HOME=$home
 "$program" register fixtures/assets.csv >/dev/null 2>&1

@@ -11,12 +11,7 @@ if ! command -v chromium >/dev/null 2>&1; then
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
 fi
 venv=target/console-venv
-if ! cmp -s tests/console/requirements.txt $venv/ready; then
-    rm -rf $venv
-    python3 -m venv $venv || { echo "test-console: install venv with 'apt-get install python3-venv'." >&2; exit 2; }
-    $venv/bin/pip install --quiet --disable-pip-version-check -r tests/console/requirements.txt
-    cp tests/console/requirements.txt $venv/ready
-fi
+scripts/venv.sh $venv tests/console/requirements.txt
 export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$PWD/vendor/ort/libonnxruntime.so}
 rm -rf target/screenshots
 exec $venv/bin/python -m pytest -q -p no:cacheprovider tests/console "$@"

@@ -4,12 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=target/stores-venv
-if ! cmp -s tests/stores/requirements.txt $venv/ready; then
-    rm -rf $venv
-    python3 -m venv $venv || { echo "test-stores: install venv with 'apt-get install python3-venv'." >&2; exit 2; }
-    $venv/bin/pip install --quiet --disable-pip-version-check -r tests/stores/requirements.txt
-    cp tests/stores/requirements.txt $venv/ready
-fi
+scripts/venv.sh $venv tests/stores/requirements.txt
 if [ "${1:-}" = --azure ]; then
     shift
     export AZURITE=$PWD/target/azurite/node_modules/.bin/azurite-blob

@@ -10,12 +10,7 @@ cd "$(dirname "$0")/../.."
 what=${1:?embed, scan, serve or index}
 shift
 venv=benches/data/venv
-if ! cmp -s benches/python/requirements.txt $venv/ready; then
-    rm -rf $venv && mkdir -p benches/data
-    python3 -m venv $venv || { echo "bench: install venv with 'apt-get install python3-venv'" >&2; exit 2; }
-    $venv/bin/pip install --quiet --disable-pip-version-check -r benches/python/requirements.txt
-    cp benches/python/requirements.txt $venv/ready
-fi
+scripts/venv.sh $venv benches/python/requirements.txt
 case $what in
     index | serve) exec $venv/bin/python "benches/python/$what.py" "$@" ;;
     *) exec $venv/bin/python benches/python/compare.py "$what" ;;
