@@ -5,6 +5,7 @@
 
 mod access;
 mod asset;
+mod causes;
 mod cells;
 mod digest;
 mod embedding;
@@ -21,6 +22,7 @@ pub use access::{AccessWordError, Actor, AuditAction, KeyId, Role, TenantName};
 pub use asset::{
     Asset, AssetDraft, AssetId, AssetKind, Brand, BrandId, DomainError, PictureId, split_list,
 };
+pub use causes::with_causes;
 pub use cells::{CellMap, CellsError, ReferenceCells};
 pub use digest::FileDigest;
 pub use embedding::{Embedding, EmbeddingError, ModelId, Similarity, dot};

@@ -2,8 +2,7 @@
 
 use super::explain::{NEAR_HASH, reasons};
 use super::{Engine, Lessons, Verified};
-use crate::domain::percent;
-use crate::domain::{AssetId, Finding, PhotoVerdict, Region, Seller, StageTimings};
+use crate::domain::{AssetId, Finding, PhotoVerdict, Region, Seller, StageTimings, percent};
 use crate::imaging::Picture;
 use crate::matching::judge::probability;
 use crate::matching::policy::Policy;

@@ -7,8 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 
 use super::sheet::Sheet;
 use super::{EvidenceError, file};
-use crate::domain::percent;
-use crate::domain::{FileDigest, Finding};
+use crate::domain::{FileDigest, Finding, percent};
 use crate::engine::{Engine, EngineError, Examination};
 use crate::report::{kind_words, place};
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::access::CHALLENGE;
+use crate::domain::with_causes;
 
 /// What kind of error, each with a status, a type and a title of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,7 +190,7 @@ impl Problem {
     /// An error of this side: `error` and its causes are logged, the client hears only `kind`.
     pub fn hidden(kind: ProblemKind, error: &dyn Error) -> Self {
         Self {
-            cause: Some(chain(error)),
+            cause: Some(with_causes(error)),
             ..Self::internal(kind)
         }
     }
@@ -283,18 +284,4 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-/// An error and its causes, outermost first. Many messages repeat their cause; those come once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -6,8 +6,7 @@ use std::io::{self, Write};
 use super::Summary;
 use super::text::{clip_start, columns, pad_end, pad_start, visible, wrap};
 use super::words::{count, counted, duration, kind_words, place, share, stage_line};
-use crate::domain::percent;
-use crate::domain::{Finding, PhotoVerdict, Verdict};
+use crate::domain::{Finding, PhotoVerdict, Verdict, percent};
 
 /// How text is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

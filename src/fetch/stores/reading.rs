@@ -1,7 +1,6 @@
 //! Reading and listing objects: bounded in bytes, seconds, and requests to one store at once.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::future::Future;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +19,7 @@ use super::super::hosts::{Hosts, Turn};
 use super::super::{FetchError, FetchLimits, Fetched};
 use super::connection::StoreConnector;
 use super::{StoreAddress, StoreKind};
+use crate::domain::with_causes;
 
 /// The state of an object, as far as that shows without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -320,18 +320,4 @@ impl Opened {
             },
         }
     }
-}
-
-/// The last cause says what happened; those before it, where.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
-    text
 }

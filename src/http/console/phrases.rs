@@ -2,8 +2,7 @@
 
 use std::f64::consts::PI;
 
-use crate::domain::percent;
-use crate::domain::{Finding, Measurements};
+use crate::domain::{Finding, Measurements, percent};
 use crate::engine::{Examination, NEAR_HASH, NOTABLE_INLIERS, NOTABLE_WORD, Verified};
 use crate::matching::geometry::Alignment;
 use crate::matching::geometry::polygon::{area, clipped};

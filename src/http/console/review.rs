@@ -12,9 +12,9 @@ use super::super::workers::Lane;
 use super::filters::{Filters, PAGE};
 use super::page::{Page, Shell, capitalised};
 use super::phrases::{Row, counted, rows};
-use crate::domain::percent;
 use crate::domain::{
     Brand, FindingId, FindingKind, FindingSource, FindingStatus, Opinion, PictureId, Region,
+    percent,
 };
 use crate::engine::Engine;
 use crate::report::kind_words;

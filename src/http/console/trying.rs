@@ -13,9 +13,9 @@ use super::card::{Card, PhotoView, data_uri};
 use super::page::{Page, Shell};
 use super::phrases::{counted, why_not};
 use super::pictures::jpeg;
-use crate::domain::percent;
 use crate::domain::{
     Finding, FindingStatus, Keep, Keeping, Listing, PhotoVerdict, PictureId, Seller, Verdict,
+    percent,
 };
 use crate::engine::{Engine, Examination, Judged};
 use crate::report::kind_words;

@@ -5,8 +5,7 @@ use askama::Template;
 use super::super::words::{kind_words, listing_field, measured, place, value_words};
 use super::kept::KeptFinding;
 use super::page::{capitalised, clipped, data_uri, rendered};
-use crate::domain::percent;
-use crate::domain::{Listing, Region, Verdict};
+use crate::domain::{Listing, Region, Verdict, percent};
 
 /// Unknown fields of a listing on a card.
 const MAX_FIELDS: usize = 40;

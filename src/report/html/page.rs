@@ -13,8 +13,7 @@ use super::super::Summary;
 use super::super::words::{count, counted, duration, kind_words, share, stages};
 use super::HtmlOptions;
 use super::kept::KeptFinding;
-use crate::domain::percent;
-use crate::domain::{AssetId, FindingKind, ScannedPhoto, Verdict};
+use crate::domain::{AssetId, FindingKind, ScannedPhoto, Verdict, percent};
 
 const STYLE: &str = include_str!("../templates/report.css");
 const SCRIPT: &str = include_str!("../templates/report.js");
