@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use ndarray::{ArrayView1, ArrayView2};
 use serde::Deserialize;
 
 use super::{EngineError, PhotoDescription};
 use crate::domain::{AssetKind, FileDigest, dot};
 use crate::embed::Embedder;
+use crate::matching::similarities::stacked;
 
 /// The most similar pictures of the background whose mean counts as chance. Measured on real photos:
 /// more dilute it, fewer make it a matter of luck.
@@ -130,10 +132,15 @@ impl Background {
             let size = window.region.w.to_bits();
             by_size.entry(size).or_default().push(position);
         }
+        let dim = self.windows.first()?.len();
+        let windows = photo.windows.iter();
+        let windows = stacked(dim, windows.map(|window| window.embedding.as_slice()));
+        let pictures = stacked(dim, self.windows.iter().map(Vec::as_slice));
+        let similarities = pictures.dot(&windows.t());
         let mut of_size = vec![0.0; photo.windows.len()];
         let mut best_of_all = vec![-1.0; self.windows.len()];
         for positions in by_size.values() {
-            let best = self.best_of(photo, positions);
+            let best = best_of(similarities.view(), positions);
             for (of_all, best) in best_of_all.iter_mut().zip(&best) {
                 *of_all = f32::max(*of_all, *best);
             }
@@ -148,22 +155,18 @@ impl Background {
         })
     }
 
-    /// For each picture of the background, the cosine of that of the windows at `positions` which
-    /// comes closest to it.
-    fn best_of(&self, photo: &PhotoDescription, positions: &[usize]) -> Vec<f32> {
-        let best_of = |picture: &Vec<f32>| {
-            let vectors = positions.iter().map(|&at| &photo.windows[at].embedding);
-            let similarities = vectors.map(|vector| dot(vector.as_slice(), picture));
-            similarities.fold(-1.0, f32::max)
-        };
-        self.windows.iter().map(best_of).collect()
-    }
-
     /// The cosine that the whole photo reaches by chance; `None` without a background.
     pub fn whole_chance(&self, photo: &PhotoDescription) -> Option<f32> {
         let similarity = |whole: &Vec<f32>| dot(whole, photo.whole.as_slice());
         mean_of_nearest(self.wholes.iter().map(similarity).collect())
     }
+}
+
+/// For each picture of the background, the best cosine of the windows at `positions`; `similarities` are
+/// `[pictures, windows]`.
+fn best_of(similarities: ArrayView2<f32>, positions: &[usize]) -> Vec<f32> {
+    let best_of = |row: ArrayView1<f32>| positions.iter().map(|&at| row[at]).fold(-1.0, f32::max);
+    similarities.rows().into_iter().map(best_of).collect()
 }
 
 fn mean_of_nearest(mut similarities: Vec<f32>) -> Option<f32> {

@@ -3,27 +3,49 @@
 
 use std::collections::BTreeSet;
 
+use ndarray::{Array2, ArrayView2, Axis};
+
 use super::background::WindowChance;
 use super::registry::{Reference, Registry};
 use super::word_marks::FoundWord;
 use super::{Engine, EngineError, PhotoDescription};
-use crate::domain::{AssetId, Measurements, PictureId, Region, dot};
+use crate::domain::{AssetId, Embedding, Measurements, PictureId, Region, dot};
 use crate::imaging::Picture;
 use crate::matching::margin::margins;
+use crate::matching::similarities::stacked;
 
 /// Neighbours asked for per window: marks come in three versions, and two of one brand's marks must
 /// not hide the next brand.
 const NEIGHBOURS: usize = 24;
+/// Windows of one candidate that are kept for a closer look: where the description of a window is not
+/// sure, the right one is among the first few. Four find more than one (`benches/RESULTS.md`).
+const MAX_PLACES: usize = 4;
+/// Assets whose references are compared with a photo's windows in one go: enough for a quick product, and
+/// few megabytes.
+const ASSETS_AT_A_TIME: usize = 256;
 /// Hash bits, of 256, up to which a picture is a candidate whatever the network says.
 const MAX_HASH_DISTANCE: u32 = 90;
 
-/// The window and the version of a reference that come closest to each other.
+/// A window and the version of one of an asset's references that comes closest to it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Nearest {
+pub struct Place {
     /// Position in [`PhotoDescription::windows`].
     pub window_idx: usize,
+    /// The reference.
+    pub picture_id: PictureId,
     /// Name of the version.
     pub version: String,
+    /// Cosine of the two, `-1..=1`.
+    pub similarity: f32,
+    /// How far that exceeds what the window reaches by chance; `None` where nobody knows.
+    pub lift: Option<f32>,
+}
+
+impl Place {
+    /// What places are ranked by before a closer look.
+    pub fn standing(&self) -> f32 {
+        self.lift.unwrap_or(self.similarity)
+    }
 }
 
 /// A registered thing that the photo could show, not yet judged.
@@ -35,12 +57,31 @@ pub struct Candidate {
     pub picture_id: PictureId,
     /// The window that comes closest, in pixels of the prepared photo.
     pub region: Region,
-    /// Which window that is, and which version of the reference; `None` when windows are not compared.
-    pub nearest: Option<Nearest>,
+    /// The windows that come closest, each once, closest first, at most [`MAX_PLACES`]; empty when
+    /// windows are not compared.
+    pub places: Vec<Place>,
     /// What is known so far.
     pub measured: Measurements,
     /// The word that comes closest to a word mark.
     pub word: Option<FoundWord>,
+}
+
+impl Candidate {
+    /// Takes one of its places for the one where it is, with all that is measured there; `photo_area` in
+    /// pixels of the prepared photo.
+    pub(super) fn settle_in(
+        &mut self,
+        place_idx: usize,
+        description: &PhotoDescription,
+        photo_area: f32,
+    ) {
+        let place = &self.places[place_idx];
+        self.picture_id = place.picture_id;
+        self.region = description.windows[place.window_idx].region;
+        self.measured.window_similarity = Some(place.similarity);
+        self.measured.window_lift = place.lift;
+        self.measured.view_area = Some(self.region.area() / photo_area);
+    }
 }
 
 impl Engine {
@@ -70,11 +111,8 @@ impl Engine {
         assets.extend(hash_neighbours(&registry, description));
         assets.extend(words.keys());
         let whole = Region::new(0.0, 0.0, size[0] as f32, size[1] as f32);
-        let chance = self.background.window_chance(description);
-        let mut candidates: Vec<Candidate> = assets
-            .iter()
-            .filter_map(|&id| self.measure(&registry, id, description, chance.as_ref(), whole))
-            .collect();
+        let assets: Vec<AssetId> = assets.into_iter().collect();
+        let mut candidates = self.measure_all(&registry, &assets, description, whole);
         let whole_chance = self.background.whole_chance(description);
         for candidate in &mut candidates {
             let m = &mut candidate.measured;
@@ -84,6 +122,18 @@ impl Engine {
         }
         add_margins(&registry, &mut candidates);
         Ok(candidates)
+    }
+
+    /// The photo's windows, `[n, window_dim]`; none when the stage is off.
+    fn windows_table(&self, description: &PhotoDescription) -> Array2<f32> {
+        let n = if self.settings.stages.windows {
+            description.windows.len()
+        } else {
+            0
+        };
+        let windows = description.windows[..n].iter();
+        let vectors = windows.map(|window| window.embedding.as_slice());
+        stacked(self.embedder.window_dim(), vectors)
     }
 
     fn nearest(
@@ -105,13 +155,41 @@ impl Engine {
         registry.nearest_assets(&windows, whole, NEIGHBOURS)
     }
 
-    /// All that vectors and hash say of one asset; `None` when it is disabled or has no
-    /// references.
+    /// All that vectors and hash say of those of `assets` that are enabled and have references.
+    fn measure_all(
+        &self,
+        registry: &Registry,
+        assets: &[AssetId],
+        description: &PhotoDescription,
+        whole: Region,
+    ) -> Vec<Candidate> {
+        let chance = self.background.window_chance(description);
+        let windows = self.windows_table(description);
+        let mut candidates = Vec::with_capacity(assets.len());
+        for ids in assets.chunks(ASSETS_AT_A_TIME) {
+            let references = ids.iter().flat_map(|&id| registry.references_of(id));
+            let versions = references.flat_map(|r| &r.windows).map(Embedding::as_slice);
+            let similarities = stacked(self.embedder.window_dim(), versions).dot(&windows.t());
+            let mut rest = similarities.view();
+            for &id in ids {
+                let n_versions = registry.references_of(id).map(|r| r.windows.len()).sum();
+                let (own, others) = rest.split_at(Axis(0), n_versions);
+                rest = others;
+                let chance = chance.as_ref();
+                candidates.extend(self.measure(registry, id, description, own, chance, whole));
+            }
+        }
+        candidates
+    }
+
+    /// All that vectors and hash say of one asset; `None` when it is disabled or has no references.
+    /// `similarities` are those of all versions of its references with all windows, `[versions, windows]`.
     fn measure(
         &self,
         registry: &Registry,
         id: AssetId,
         description: &PhotoDescription,
+        similarities: ArrayView2<f32>,
         chance: Option<&WindowChance>,
         whole: Region,
     ) -> Option<Candidate> {
@@ -119,15 +197,12 @@ impl Engine {
             asset_id: id,
             picture_id: registry.references_of(id).next()?.id,
             region: whole,
-            nearest: None,
+            places: Vec::new(),
             measured: Measurements::default(),
             word: None,
         };
-        let kind = registry.active_asset(id)?.draft.kind;
-        let chance_of = |window_idx| chance.map_or(0.0, |chance| chance.of(window_idx, kind));
-        let mut best = f32::NEG_INFINITY;
+        let m = &mut candidate.measured;
         for reference in registry.references_of(id) {
-            let m = &mut candidate.measured;
             if self.settings.stages.whole {
                 measure_whole(m, reference, description);
             }
@@ -135,19 +210,13 @@ impl Engine {
                 let distance = distance as f32;
                 m.hash_distance = Some(m.hash_distance.map_or(distance, |d| d.min(distance)));
             }
-            if self.settings.stages.windows
-                && let Some((lift, nearest)) = nearest_window(reference, description, chance_of)
-                && lift > best
-            {
-                let region = description.windows[nearest.window_idx].region;
-                best = lift;
-                m.window_similarity = Some(lift + chance_of(nearest.window_idx));
-                m.window_lift = chance.is_some().then_some(lift);
-                candidate.picture_id = reference.id;
-                candidate.region = region;
-                candidate.nearest = Some(nearest);
-                m.view_area = Some(region.area() / whole.area());
-            }
+        }
+        let kind = registry.active_asset(id)?.draft.kind;
+        let references: Vec<_> = registry.references_of(id).collect();
+        let chance_of = |window_idx| chance.map(|chance| chance.of(window_idx, kind));
+        candidate.places = nearest_places(&references, similarities, chance_of);
+        if !candidate.places.is_empty() {
+            candidate.settle_in(0, description, whole.area());
         }
         Some(candidate)
     }
@@ -168,29 +237,40 @@ fn measure_whole(m: &mut Measurements, reference: &Reference, description: &Phot
     }
 }
 
-/// The window that exceeds what it reaches by chance most, for any version of the reference, and by how
-/// much.
-fn nearest_window(
-    reference: &Reference,
-    description: &PhotoDescription,
-    chance_of: impl Fn(usize) -> f32,
-) -> Option<(f32, Nearest)> {
-    let windows = description.windows.iter().enumerate();
-    let lifts = windows.flat_map(|(window_idx, window)| {
-        let chance = chance_of(window_idx);
-        let versions = reference.windows.iter().enumerate();
-        versions.map(move |(version_idx, version)| {
-            let similarity = dot(version.as_slice(), window.embedding.as_slice());
-            (similarity - chance, window_idx, version_idx)
-        })
-    });
-    let (lift, window_idx, version_idx) = lifts.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    let version = reference.versions[version_idx].clone();
-    let nearest = Nearest {
-        window_idx,
-        version,
-    };
-    Some((lift, nearest))
+/// The windows that exceed what they reach by chance most, each with the version of any of the references
+/// that comes closest to it; best first. `similarities` are `[versions of all references, windows]`.
+fn nearest_places(
+    references: &[&Reference],
+    similarities: ArrayView2<f32>,
+    chance_of: impl Fn(usize) -> Option<f32>,
+) -> Vec<Place> {
+    let versions: Vec<(PictureId, &String)> = references
+        .iter()
+        .flat_map(|r| r.versions.iter().map(|version| (r.id, version)))
+        .collect();
+    let mut places: Vec<Place> = Vec::with_capacity(MAX_PLACES + 1);
+    for (window_idx, similarities) in similarities.columns().into_iter().enumerate() {
+        let nearest = versions.iter().zip(similarities);
+        let nearest = nearest.max_by(|(_, a), (_, b)| a.total_cmp(b));
+        let Some((&(picture_id, version), &similarity)) = nearest else {
+            continue;
+        };
+        let lift = chance_of(window_idx).map(|chance| similarity - chance);
+        let standing = lift.unwrap_or(similarity);
+        let rank = places.partition_point(|place| place.standing() >= standing);
+        if rank < MAX_PLACES {
+            let place = Place {
+                window_idx,
+                picture_id,
+                version: version.clone(),
+                similarity,
+                lift,
+            };
+            places.insert(rank, place);
+            places.truncate(MAX_PLACES);
+        }
+    }
+    places
 }
 
 /// Differing bits, best of the eight ways in which the photo may be turned or mirrored.

@@ -43,7 +43,7 @@ use crate::store::Store;
 use reference_cache::ReferenceCache;
 
 pub use background::Background;
-pub use candidates::{Candidate, Nearest};
+pub use candidates::{Candidate, Place};
 pub use cases::{CaseFinding, CasePhoto};
 pub use describe::PhotoDescription;
 pub use error::EngineError;

@@ -121,21 +121,27 @@ impl Engine {
         if let Some(cells) = kept(&self.references.cells, &key) {
             return Ok(Some(cells));
         }
+        // All versions at once: the next window may come closest to another one.
         let kind = self.cells_kind();
         let stored = self.store.features(id)?;
-        let stored = stored
-            .iter()
-            .find(|f| f.kind == kind && f.variant == version);
-        let cells = match stored.and_then(|f| ReferenceCells::from_bytes(&f.bytes).ok()) {
-            Some(cells) => Some(cells),
-            // Damaged, or never there.
-            None => self.cells_anew(id, version)?,
-        };
-        let Some(cells) = cells.map(Arc::new) else {
+        for f in stored.iter().filter(|f| f.kind == kind) {
+            if let Ok(cells) = ReferenceCells::from_bytes(&f.bytes) {
+                self.keep_cells((id, f.variant.clone()), &Arc::new(cells));
+            }
+        }
+        if let Some(cells) = kept(&self.references.cells, &key) {
+            return Ok(Some(cells));
+        }
+        // Damaged, or never there.
+        let Some(cells) = self.cells_anew(id, version)?.map(Arc::new) else {
             return Ok(None);
         };
-        keep(&self.references.cells, MAX_KEPT_CELLS, key, &cells);
+        self.keep_cells(key, &cells);
         Ok(Some(cells))
+    }
+
+    fn keep_cells(&self, key: (PictureId, String), cells: &Arc<ReferenceCells>) {
+        keep(&self.references.cells, MAX_KEPT_CELLS, key, cells);
     }
 
     fn cells_anew(

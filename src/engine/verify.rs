@@ -2,7 +2,7 @@
 //! features under one transform, how well the aligned pictures agree, and the words that both show. Yields numbers, takes no decision.
 
 use super::word_marks::as_read;
-use super::{Candidate, Engine, EngineError, PhotoDescription};
+use super::{Candidate, Engine, EngineError, PhotoDescription, Place};
 use crate::domain::{AssetKind, Measurements, PictureId, Region};
 use crate::imaging::Picture;
 use crate::matching::cells::agreement;
@@ -92,7 +92,9 @@ impl Engine {
         order(&mut candidates);
         if self.settings.stages.cells {
             let n_laid_over = MAX_LAID_OVER.min(candidates.len());
-            self.lay_over(description, &mut candidates[..n_laid_over])?;
+            let (width, height) = photo.pixels.dimensions();
+            let area = width as f32 * height as f32;
+            self.lay_over(description, area, &mut candidates[..n_laid_over])?;
             order(&mut candidates[..n_laid_over]);
         }
         let n_verified = if self.settings.stages.geometry {
@@ -115,22 +117,21 @@ impl Engine {
         Ok(verified)
     }
 
-    /// Adds how well each reference's cells agree with the window that is nearest to it.
+    /// Compares each candidate's cells in the windows that are nearest to it, and leaves it where window
+    /// and cells together agree best.
     fn lay_over(
         &self,
         description: &PhotoDescription,
+        photo_area: f32,
         candidates: &mut [Candidate],
     ) -> Result<(), EngineError> {
         for candidate in &mut *candidates {
-            let Some(nearest) = &candidate.nearest else {
+            let agreements = self.agreements(description, &candidate.places)?;
+            let Some((place_idx, agreement)) = best_place(&candidate.places, &agreements) else {
                 continue;
             };
-            let Some(place) = description.windows[nearest.window_idx].place else {
-                continue;
-            };
-            let cells = self.reference_cells(candidate.picture_id, &nearest.version)?;
-            candidate.measured.cell_agreement = cells
-                .and_then(|cells| agreement(&description.maps[place.map_idx], place.frame, &cells));
+            candidate.settle_in(place_idx, description, photo_area);
+            candidate.measured.cell_agreement = Some(agreement);
         }
         let registry = self.registry();
         let agreements: Vec<_> = candidates
@@ -142,6 +143,24 @@ impl Engine {
             candidate.measured.cell_margin = margin;
         }
         Ok(())
+    }
+
+    /// How well the cells agree in each place; `None` where the window has no cells of its own, or the
+    /// picture none.
+    fn agreements(
+        &self,
+        description: &PhotoDescription,
+        places: &[Place],
+    ) -> Result<Vec<Option<f32>>, EngineError> {
+        let agreement_in = |place: &Place| {
+            let Some(on_map) = description.windows[place.window_idx].place else {
+                return Ok(None);
+            };
+            let cells = self.reference_cells(place.picture_id, &place.version)?;
+            let map = &description.maps[on_map.map_idx];
+            Ok(cells.and_then(|cells| agreement(map, on_map.frame, &cells)))
+        };
+        places.iter().map(agreement_in).collect()
     }
 
     fn verify_one(
@@ -254,6 +273,19 @@ impl Engine {
     }
 }
 
+/// Of the places in which cells were compared, the one where they and the window say most together, and
+/// what the cells say; `None` where the closest has no cells to compare: it may not lose to worse ones for that.
+fn best_place(places: &[Place], agreements: &[Option<f32>]) -> Option<(usize, f32)> {
+    agreements.first()?.as_ref()?;
+    let compared = agreements.iter().enumerate();
+    let compared = compared.filter_map(|(idx, &agreement)| Some((idx, agreement?)));
+    let together = |&(idx, agreement): &(usize, f32)| places[idx].standing() + agreement;
+    // The last of equals is taken, and the closest shall be.
+    compared
+        .rev()
+        .max_by(|a, b| together(a).total_cmp(&together(b)))
+}
+
 /// Thieves mirror pictures; marks are also printed light on dark.
 fn variants_of(kind: AssetKind) -> &'static [Variant] {
     const PLAIN: Variant = Variant {
@@ -281,4 +313,42 @@ fn add_alignment(m: &mut Measurements, alignment: Option<&Alignment>) {
     m.inlier_ratio = Some(alignment.map_or(0.0, |a| a.inlier_ratio));
     m.reference_coverage = Some(alignment.map_or(0.0, |a| a.reference_coverage));
     m.photo_coverage = Some(alignment.map_or(0.0, |a| a.photo_coverage));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(lifts: &[f32]) -> Vec<Place> {
+        let place = |(window_idx, &lift): (usize, &f32)| Place {
+            window_idx,
+            picture_id: PictureId(1),
+            version: "as given".to_owned(),
+            similarity: lift + 0.3,
+            lift: Some(lift),
+        };
+        lifts.iter().enumerate().map(place).collect()
+    }
+
+    #[test]
+    fn cells_may_prefer_a_window_that_is_not_the_closest() {
+        let places = places(&[0.3, 0.25, 0.2]);
+        let best = best_place(&places, &[Some(0.1), Some(0.2), Some(0.21)]);
+        assert_eq!(best, Some((1, 0.2)));
+    }
+
+    #[test]
+    fn of_windows_that_agree_alike_the_closest_is_taken() {
+        let places = places(&[0.25, 0.25]);
+        let best = best_place(&places, &[Some(0.5), Some(0.5)]);
+        assert_eq!(best, Some((0, 0.5)));
+    }
+
+    #[test]
+    fn the_closest_window_stays_where_its_picture_has_no_cells() {
+        let places = places(&[0.3, 0.1]);
+        assert_eq!(best_place(&places, &[None, Some(0.9)]), None);
+        assert_eq!(best_place(&[], &[]), None);
+        assert_eq!(best_place(&places, &[Some(0.2), None]), Some((0, 0.2)));
+    }
 }

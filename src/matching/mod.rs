@@ -8,5 +8,6 @@ pub mod judge;
 pub mod margin;
 pub mod photometry;
 pub mod policy;
+pub mod similarities;
 pub mod teaching;
 pub mod words;
