@@ -47,7 +47,7 @@ def describe_photo(net: Networks, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of all windows and of the whole photo, as touchstone makes them."""
     picture = pictures.read(path)
     vectors = []
-    for side in pictures.PYRAMID:
+    for side in pictures.pyramid(picture):
         level = pictures.level(picture, side)
         boxes = np.array(pictures.windows(level.shape[1], level.shape[0]), np.float32)
         vectors.append(net.windows.run(["windows"], {"pixels": pictures.normalise(level), "boxes": boxes})[0])

@@ -28,7 +28,7 @@ def rounded(values: np.ndarray) -> list[float]:
 
 
 def describe(path: Path, gem: onnxruntime.InferenceSession, windows: onnxruntime.InferenceSession) -> dict:
-    """Whole-picture vector, the picture as a reference, and three windows of the middle level of its pyramid."""
+    """Whole-picture vector, the picture as a reference, and three windows of the second level of its pyramid."""
     picture = pictures.read(path)
     side = pictures.REFERENCE_SIDE
     whole = gem.run(None, {"pixels": pictures.normalise(pictures.resize(picture, side, side))})[0][0]
@@ -37,8 +37,8 @@ def describe(path: Path, gem: onnxruntime.InferenceSession, windows: onnxruntime
     (registered,), (cells,) = windows.run(["windows", "cells"], {"pixels": pictures.normalise(laid_out), "boxes": box})
     shown = pictures.shown_cells(laid_out)
     places = sorted(random.Random(path.name).sample([(int(r), int(c)) for r, c in np.argwhere(shown)], CELLS))
-    smaller = pictures.level(picture, pictures.PYRAMID[0])
-    level = pictures.level(picture, pictures.PYRAMID[1])
+    first_side, side_of_level, *_ = pictures.pyramid(picture)
+    smaller, level = pictures.level(picture, first_side), pictures.level(picture, side_of_level)
     boxes = pictures.windows(level.shape[1], level.shape[0])
     chosen = sorted(random.Random(path.name).sample(range(len(boxes)), WINDOWS))
     found = windows.run(["windows"], {"pixels": pictures.normalise(level), "boxes": np.array([boxes[i] for i in chosen], np.float32)})[0]
@@ -49,7 +49,7 @@ def describe(path: Path, gem: onnxruntime.InferenceSession, windows: onnxruntime
         "reference": rounded(registered),
         "cells": {"n_shown": int(shown.sum()), "chosen": [{"column": c, "row": r, "descriptor": rounded(cells[r, c])} for r, c in places]},
         "level": {
-            "long": pictures.PYRAMID[1], "width": level.shape[1], "height": level.shape[0], "windows": len(boxes), "first": len(pictures.windows(smaller.shape[1], smaller.shape[0])),
+            "long": side_of_level, "width": level.shape[1], "height": level.shape[0], "windows": len(boxes), "first": len(pictures.windows(smaller.shape[1], smaller.shape[0])),
             "chosen": [{"index": i, "box": boxes[i], "descriptor": rounded(v)} for i, v in zip(chosen, found)],
         },
     }  # fmt: skip

@@ -21,6 +21,7 @@ MARGIN = 0.08  # of the mark's long side, left free on each side of a reference
 TRIM_TOLERANCE = 24  # largest difference of any channel from the edge colour that still counts as ground
 UNIFORM_EDGE = 0.9  # share of the border that must be ground before anything is trimmed
 PYRAMID = (224, 320, 448, 640)  # long sides, pixels
+LARGE_FROM, LARGE_PYRAMID = 400, (*PYRAMID, 896)  # long side of photos from which they are seen at others
 WINDOW_CELLS = (4, 6)
 WINDOW_STEP = 2  # cells
 BORDER_CELLS = 1  # how far a window may reach over the picture's border
@@ -93,6 +94,11 @@ def shown_cells(laid_out: np.ndarray) -> np.ndarray:
     far = np.abs(laid_out.astype(int) - laid_out[0, 0].astype(int)).max(2) > TRIM_TOLERANCE
     rows, columns = (side // FINE_CELL for side in far.shape)
     return far.reshape(rows, FINE_CELL, columns, FINE_CELL).mean((1, 3)) > SHOWN
+
+
+def pyramid(picture: np.ndarray) -> tuple[int, ...]:
+    """Long sides of the levels of a photo."""
+    return LARGE_PYRAMID if max(picture.shape[:2]) >= LARGE_FROM else PYRAMID
 
 
 def level(picture: np.ndarray, long: int) -> np.ndarray:

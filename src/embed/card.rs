@@ -85,7 +85,7 @@ pub struct OutputCard {
 pub struct WindowsCard {
     /// Pixels per cell of the network's map.
     pub cell: u32,
-    /// Longer sides, in pixels, at which the photo is shown to the network.
+    /// Longer sides, in pixels, at which photos are shown to the network.
     pub sides: Vec<u32>,
     /// Sides of the square windows, in cells.
     pub cells: Vec<u32>,
@@ -93,6 +93,25 @@ pub struct WindowsCard {
     pub step: u32,
     /// Cells by which windows may reach beyond the photo.
     pub border: u32,
+    /// Other sides for large photos.
+    pub large: Option<LargePhotos>,
+}
+
+impl WindowsCard {
+    /// Longer sides at which a photo whose own longer side is `longer` is shown to the network, pixels.
+    pub fn sides_for(&self, longer: u32) -> &[u32] {
+        let large = self.large.as_ref().filter(|large| longer >= large.from);
+        large.map_or(&self.sides, |large| &large.sides)
+    }
+}
+
+/// How large photos are seen instead: smaller ones would only be blown up by it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LargePhotos {
+    /// Longer side from which a photo is large, pixels.
+    pub from: u32,
+    /// Longer sides, in pixels, at which it is shown to the network.
+    pub sides: Vec<u32>,
 }
 
 /// The output of cells, `[n, rows, columns, dimension]`, `f32`, norm 1.
@@ -188,7 +207,8 @@ impl ModelCard {
                     "nothing beside [windows]".to_owned(),
                 ));
             }
-            if let Some(side) = windows.sides.iter().find(|s| !(32..=4096).contains(*s)) {
+            let mut sides = windows.sides.iter().chain(windows.sides_for(u32::MAX));
+            if let Some(side) = sides.find(|side| !(32..=4096).contains(*side)) {
                 return Err(unsupported("windows.sides", side.to_string()));
             }
             if windows.cell == 0 || windows.step == 0 || windows.cells.contains(&0) {

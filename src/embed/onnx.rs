@@ -200,7 +200,7 @@ impl OnnxEmbedder {
         if has_ground || size[0].max(size[1]) >= BANNER * size[0].min(size[1]) {
             described.add_whole(size, self.embed_one(self.laid_out(photo, has_ground).0)?);
         }
-        for &side in &card.sides {
+        for &side in card.sides_for(size[0].max(size[1])) {
             let level = level_size(size, side, card.cell);
             let regions = windows_of(level, card);
             let picture = [imaging::resize(photo, level[0], level[1], Filter::Bilinear)];

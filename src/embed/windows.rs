@@ -89,6 +89,7 @@ fn spread(room: f32, step: f32) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::card::LargePhotos;
     use super::*;
     use proptest::prelude::*;
 
@@ -99,7 +100,18 @@ mod tests {
             cells: vec![6, 8],
             step: 2,
             border: 1,
+            large: Some(LargePhotos {
+                from: 400,
+                sides: vec![224, 896],
+            }),
         }
+    }
+
+    #[test]
+    fn only_photos_with_the_pixels_for_it_are_looked_at_closely() {
+        let card = card();
+        assert_eq!(card.sides_for(399), [224, 320, 448]);
+        assert_eq!(card.sides_for(400), [224, 896]);
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub struct ReadOptions {
 impl Default for ReadOptions {
     fn default() -> Self {
         Self {
-            max_side_px: 640,
+            max_side_px: 448,
             closer_side_px: 1000,
             min_confidence: 0.5,
             try_turned: true,

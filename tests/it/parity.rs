@@ -34,11 +34,15 @@ fn references() -> Vec<(PathBuf, Value)> {
             let text = fs::read_to_string(entry.expect("an entry").path()).expect("readable");
             let value: Value = serde_json::from_str(&text).expect("JSON");
             let name = value["picture"].as_str().expect("a name").to_owned();
-            let path = ["fixtures/grocery/photos", "fixtures/grocery/packs"]
-                .iter()
-                .map(|folder| root().join(folder).join(&name))
-                .find(|path| path.is_file())
-                .unwrap_or_else(|| panic!("no fixture {name}"));
+            let path = [
+                "fixtures/grocery/photos",
+                "fixtures/grocery/packs",
+                "fixtures/photos",
+            ]
+            .iter()
+            .map(|folder| root().join(folder).join(&name))
+            .find(|path| path.is_file())
+            .unwrap_or_else(|| panic!("no fixture {name}"));
             (path, value)
         })
         .collect();
@@ -116,7 +120,7 @@ fn whole_pictures_references_and_windows_agree_with_python() {
             windows.remove(0); // all of it, as registered; the references know the pyramid alone
         }
 
-        // Windows of all levels come one level after another; the references are of the middle one.
+        // Windows of all levels come one level after another; the references are of the second one.
         let level = &reference["level"];
         let number = |value: &Value| value.as_u64().expect("a count") as usize;
         let first_of_level = number(&level["first"]);
