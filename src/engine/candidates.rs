@@ -57,7 +57,7 @@ pub struct Candidate {
     pub picture_id: PictureId,
     /// The window that comes closest, in pixels of the prepared photo.
     pub region: Region,
-    /// The windows that come closest, each once, closest first, at most [`MAX_PLACES`]; empty when
+    /// The few windows that come closest, each once, closest first; empty when
     /// windows are not compared.
     pub places: Vec<Place>,
     /// What is known so far.
