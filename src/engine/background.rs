@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::Deserialize;
 
 use super::{EngineError, PhotoDescription};
@@ -20,8 +20,8 @@ const N_NEAREST: usize = 20;
 /// Descriptors of pictograms that nobody has registered; the pictures themselves are not kept.
 #[derive(Debug, Clone, Default)]
 pub struct Background {
-    /// Unit vectors, compared with windows.
-    windows: Vec<Vec<f32>>,
+    /// Unit vectors below each other, `[count, windows_dimension]`, compared with windows.
+    windows: Array2<f32>,
     /// Unit vectors, compared with the whole photo.
     wholes: Vec<Vec<f32>>,
 }
@@ -119,26 +119,31 @@ impl Background {
             return None;
         }
         let (windows, wholes) = bytes.split_at(n_windows);
+        let windows: Vec<_> = windows.chunks_exact(window_dim).map(unit).collect();
         Some(Self {
-            windows: windows.chunks_exact(window_dim).map(unit).collect(),
+            windows: stacked(window_dim, windows.iter().map(Vec::as_slice)),
             wholes: wholes.chunks_exact(whole_dim).map(unit).collect(),
         })
     }
 
-    /// What windows of this photo reach by chance; `None` without a background or windows.
-    pub fn window_chance(&self, photo: &PhotoDescription) -> Option<WindowChance> {
+    /// What windows of this photo reach by chance; `None` without a background or windows. `vectors` are
+    /// those of the windows, `[n, windows_dimension]`.
+    pub fn window_chance(
+        &self,
+        photo: &PhotoDescription,
+        vectors: ArrayView2<f32>,
+    ) -> Option<WindowChance> {
+        if self.windows.is_empty() {
+            return None;
+        }
         let mut by_size: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for (position, window) in photo.windows.iter().enumerate() {
             let size = window.region.w.to_bits();
             by_size.entry(size).or_default().push(position);
         }
-        let dim = self.windows.first()?.len();
-        let windows = photo.windows.iter();
-        let windows = stacked(dim, windows.map(|window| window.embedding.as_slice()));
-        let pictures = stacked(dim, self.windows.iter().map(Vec::as_slice));
-        let similarities = pictures.dot(&windows.t());
+        let similarities = self.windows.dot(&vectors.t());
         let mut of_size = vec![0.0; photo.windows.len()];
-        let mut best_of_all = vec![-1.0; self.windows.len()];
+        let mut best_of_all = vec![-1.0; self.windows.nrows()];
         for positions in by_size.values() {
             let best = best_of(similarities.view(), positions);
             for (of_all, best) in best_of_all.iter_mut().zip(&best) {
@@ -185,6 +190,8 @@ fn unit(bytes: &[u8]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::array;
+
     use super::*;
     use crate::domain::{Embedding, Region};
     use crate::embed::Window;
@@ -194,7 +201,7 @@ mod tests {
     fn two_blocks_of_unit_vectors() {
         let bytes = [3i8, 4, 0, 5, 7, -7].map(|v| v as u8);
         let background = Background::parse(&bytes, 2, [2, 1]).expect("a good file");
-        assert_eq!(background.windows, [[0.6, 0.8], [0.0, 1.0]]);
+        assert_eq!(background.windows, array![[0.6, 0.8], [0.0, 1.0]]);
         assert_eq!(background.wholes, [[1.0], [-1.0]]);
         assert!(Background::parse(&bytes[..5], 2, [2, 1]).is_none());
         assert!(Background::parse(&bytes, usize::MAX, [2, 1]).is_none());
@@ -223,14 +230,17 @@ mod tests {
         let whole = Embedding::new(vec![1.0]).expect("a direction");
         let photo = PhotoDescription::new(windows, Vec::new(), whole, None, None);
         let background = Background {
-            windows: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
+            windows: array![[1.0, 0.0], [0.0, 1.0]],
             wholes: Vec::new(),
         };
-        let chance = background.window_chance(&photo).expect("a background");
+        let vectors = photo.window_vectors(2);
+        let chance = background.window_chance(&photo, vectors.view());
+        let chance = chance.expect("a background");
         let of = |kind| [0, 1, 2].map(|at| (chance.of(at, kind) * 1000.0).round());
         assert_eq!(of(AssetKind::Logo), [900.0, 500.0, 900.0]);
         assert_eq!(of(AssetKind::Product), [1000.0; 3]);
-        assert_eq!(Background::none().window_chance(&photo), None);
+        let chance = Background::none().window_chance(&photo, vectors.view());
+        assert_eq!(chance, None);
     }
 
     #[test]

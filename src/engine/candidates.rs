@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{ArrayView2, Axis};
 
 use super::background::WindowChance;
 use super::registry::{Reference, Registry};
@@ -57,8 +57,7 @@ pub struct Candidate {
     pub picture_id: PictureId,
     /// The window that comes closest, in pixels of the prepared photo.
     pub region: Region,
-    /// The few windows that come closest, each once, closest first; empty when
-    /// windows are not compared.
+    /// The few windows that come closest, each once, closest first; empty when windows are not compared.
     pub places: Vec<Place>,
     /// What is known so far.
     pub measured: Measurements,
@@ -124,18 +123,6 @@ impl Engine {
         Ok(candidates)
     }
 
-    /// The photo's windows, `[n, window_dim]`; none when the stage is off.
-    fn windows_table(&self, description: &PhotoDescription) -> Array2<f32> {
-        let n = if self.settings.stages.windows {
-            description.windows.len()
-        } else {
-            0
-        };
-        let windows = description.windows[..n].iter();
-        let vectors = windows.map(|window| window.embedding.as_slice());
-        stacked(self.embedder.window_dim(), vectors)
-    }
-
     fn nearest(
         &self,
         registry: &Registry,
@@ -163,13 +150,19 @@ impl Engine {
         description: &PhotoDescription,
         whole: Region,
     ) -> Vec<Candidate> {
-        let chance = self.background.window_chance(description);
-        let windows = self.windows_table(description);
+        let dim = self.embedder.window_dim();
+        let (windows, chance) = if self.settings.stages.windows {
+            let windows = description.window_vectors(dim);
+            let chance = self.background.window_chance(description, windows.view());
+            (windows, chance)
+        } else {
+            (stacked(dim, []), None)
+        };
         let mut candidates = Vec::with_capacity(assets.len());
         for ids in assets.chunks(ASSETS_AT_A_TIME) {
             let references = ids.iter().flat_map(|&id| registry.references_of(id));
             let versions = references.flat_map(|r| &r.windows).map(Embedding::as_slice);
-            let similarities = stacked(self.embedder.window_dim(), versions).dot(&windows.t());
+            let similarities = stacked(dim, versions).dot(&windows.t());
             let mut rest = similarities.view();
             for &id in ids {
                 let n_versions = registry.references_of(id).map(|r| r.windows.len()).sum();
@@ -193,16 +186,17 @@ impl Engine {
         chance: Option<&WindowChance>,
         whole: Region,
     ) -> Option<Candidate> {
+        let references: Vec<_> = registry.references_of(id).collect();
         let mut candidate = Candidate {
             asset_id: id,
-            picture_id: registry.references_of(id).next()?.id,
+            picture_id: references.first()?.id,
             region: whole,
             places: Vec::new(),
             measured: Measurements::default(),
             word: None,
         };
         let m = &mut candidate.measured;
-        for reference in registry.references_of(id) {
+        for reference in &references {
             if self.settings.stages.whole {
                 measure_whole(m, reference, description);
             }
@@ -212,7 +206,6 @@ impl Engine {
             }
         }
         let kind = registry.active_asset(id)?.draft.kind;
-        let references: Vec<_> = registry.references_of(id).collect();
         let chance_of = |window_idx| chance.map(|chance| chance.of(window_idx, kind));
         candidate.places = nearest_places(&references, similarities, chance_of);
         if !candidate.places.is_empty() {

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use image::RgbImage;
+use ndarray::Array2;
 
 use super::{Engine, EngineError};
 use crate::domain::{AssetKind, CellMap, Embedding};
@@ -10,6 +11,7 @@ use crate::embed::{DescribedPhoto, Window};
 use crate::imaging::{self, Picture};
 use crate::matching::features::{FeatureLimits, LocalFeatures};
 use crate::matching::hash::PictureHash;
+use crate::matching::similarities::stacked;
 use crate::ocr::Word;
 
 /// Space of the vectors that windows are compared in.
@@ -41,6 +43,15 @@ impl PhotoDescription {
             Some([upright, ..]) => *upright,
             _ => PictureHash::of(pixels),
         }
+    }
+
+    /// The vectors of its windows below each other, `[n, dim]`.
+    pub(super) fn window_vectors(&self, dim: usize) -> Array2<f32> {
+        let vectors = self
+            .windows
+            .iter()
+            .map(|window| window.embedding.as_slice());
+        stacked(dim, vectors)
     }
 
     /// A description whose local features are not found yet.

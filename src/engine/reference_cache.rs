@@ -121,16 +121,23 @@ impl Engine {
         if let Some(cells) = kept(&self.references.cells, &key) {
             return Ok(Some(cells));
         }
-        // All versions at once: the next window may come closest to another one.
         let kind = self.cells_kind();
-        let stored = self.store.features(id)?;
-        for f in stored.iter().filter(|f| f.kind == kind) {
-            if let Ok(cells) = ReferenceCells::from_bytes(&f.bytes) {
-                self.keep_cells((id, f.variant.clone()), &Arc::new(cells));
+        let mut wanted = None;
+        // All versions at once: the next window may come closest to another one.
+        for f in self.store.features(id)? {
+            if f.kind != kind {
+                continue;
             }
+            let Ok(cells) = ReferenceCells::from_bytes(&f.bytes).map(Arc::new) else {
+                continue;
+            };
+            if f.variant == version {
+                wanted = Some(Arc::clone(&cells));
+            }
+            self.keep_cells((id, f.variant), &cells);
         }
-        if let Some(cells) = kept(&self.references.cells, &key) {
-            return Ok(Some(cells));
+        if wanted.is_some() {
+            return Ok(wanted);
         }
         // Damaged, or never there.
         let Some(cells) = self.cells_anew(id, version)?.map(Arc::new) else {

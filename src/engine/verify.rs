@@ -145,22 +145,35 @@ impl Engine {
         Ok(())
     }
 
-    /// How well the cells agree in each place; `None` where the window has no cells of its own, or the
-    /// picture none.
+    /// How well the cells agree in each place, closest first. Where there are none to compare in the
+    /// closest, the others are not looked at: it stays.
     fn agreements(
         &self,
         description: &PhotoDescription,
         places: &[Place],
     ) -> Result<Vec<Option<f32>>, EngineError> {
-        let agreement_in = |place: &Place| {
-            let Some(on_map) = description.windows[place.window_idx].place else {
-                return Ok(None);
-            };
-            let cells = self.reference_cells(place.picture_id, &place.version)?;
-            let map = &description.maps[on_map.map_idx];
-            Ok(cells.and_then(|cells| agreement(map, on_map.frame, &cells)))
+        let mut agreements = Vec::with_capacity(places.len());
+        for place in places {
+            agreements.push(self.agreement_in(description, place)?);
+            if agreements[0].is_none() {
+                break;
+            }
+        }
+        Ok(agreements)
+    }
+
+    /// `None` where the window has no cells of its own, or the picture none.
+    fn agreement_in(
+        &self,
+        description: &PhotoDescription,
+        place: &Place,
+    ) -> Result<Option<f32>, EngineError> {
+        let Some(on_map) = description.windows[place.window_idx].place else {
+            return Ok(None);
         };
-        places.iter().map(agreement_in).collect()
+        let cells = self.reference_cells(place.picture_id, &place.version)?;
+        let map = &description.maps[on_map.map_idx];
+        Ok(cells.and_then(|cells| agreement(map, on_map.frame, &cells)))
     }
 
     fn verify_one(
