@@ -25,6 +25,10 @@ const MAX_PLACES: usize = 4;
 const ASSETS_AT_A_TIME: usize = 256;
 /// Hash bits, of 256, up to which a picture is a candidate whatever the network says.
 const MAX_HASH_DISTANCE: u32 = 90;
+/// What the best window exceeds chance by, or the whole photo, where a closer look may find something. Of
+/// some 350 marks and packs that these two find on real photos none reaches neither (`benches/RESULTS.md`).
+const NEAR_WINDOW: f32 = 0.12;
+const NEAR_WHOLE: f32 = 0.02;
 
 /// A window and the version of one of an asset's references that comes closest to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,18 +113,30 @@ impl Engine {
         let mut assets = self.nearest(&registry, description)?;
         assets.extend(hash_neighbours(&registry, description));
         assets.extend(words.keys());
-        let whole = Region::new(0.0, 0.0, size[0] as f32, size[1] as f32);
-        let assets: Vec<AssetId> = assets.into_iter().collect();
-        let mut candidates = self.measure_all(&registry, &assets, description, whole);
-        let whole_chance = self.background.whole_chance(description);
+        let mut candidates = self.measure_all(&registry, &assets, size, description);
         for candidate in &mut candidates {
-            let m = &mut candidate.measured;
-            m.whole_lift = above(whole_chance, m.whole_similarity);
             let word = words.get(&candidate.asset_id);
             add_word(candidate, word, description.words.is_some());
         }
         add_margins(&registry, &mut candidates);
         Ok(candidates)
+    }
+
+    /// Whether any of `assets` comes so close to a described photo that a closer look might find it;
+    /// `size` is the prepared width and height of the photo, pixels.
+    /// Being a candidate says little: in a registry of some hundreds nearly everything is one.
+    pub(super) fn comes_near(
+        &self,
+        assets: &BTreeSet<AssetId>,
+        size: [u32; 2],
+        description: &PhotoDescription,
+    ) -> bool {
+        let registry = self.registry();
+        let words = registry.matching_words(description.words.as_deref().unwrap_or_default());
+        let candidates = self.measure_all(&registry, assets, size, description);
+        candidates
+            .iter()
+            .any(|c| words.contains_key(&c.asset_id) || is_near(&c.measured))
     }
 
     fn nearest(
@@ -146,10 +162,12 @@ impl Engine {
     fn measure_all(
         &self,
         registry: &Registry,
-        assets: &[AssetId],
+        assets: &BTreeSet<AssetId>,
+        size: [u32; 2],
         description: &PhotoDescription,
-        whole: Region,
     ) -> Vec<Candidate> {
+        let assets: Vec<AssetId> = assets.iter().copied().collect();
+        let whole = Region::new(0.0, 0.0, size[0] as f32, size[1] as f32);
         let dim = self.embedder.window_dim();
         let (windows, chance) = if self.settings.stages.windows {
             let windows = description.window_vectors(dim);
@@ -171,6 +189,11 @@ impl Engine {
                 let chance = chance.as_ref();
                 candidates.extend(self.measure(registry, id, description, own, chance, whole));
             }
+        }
+        let whole_chance = self.background.whole_chance(description);
+        for candidate in &mut candidates {
+            let m = &mut candidate.measured;
+            m.whole_lift = above(whole_chance, m.whole_similarity);
         }
         candidates
     }
@@ -213,6 +236,15 @@ impl Engine {
         }
         Some(candidate)
     }
+}
+
+/// Whether vectors or hash alone leave room for a finding.
+fn is_near(m: &Measurements) -> bool {
+    let reaches = |value: Option<f32>, least: f32| value.is_some_and(|value| value >= least);
+    reaches(m.window_standing(), NEAR_WINDOW)
+        || reaches(m.whole_lift.or(m.whole_similarity), NEAR_WHOLE)
+        || m.hash_distance
+            .is_some_and(|distance| distance <= MAX_HASH_DISTANCE as f32)
 }
 
 fn above(chance: Option<f32>, similarity: Option<f32>) -> Option<f32> {

@@ -69,8 +69,7 @@ impl Engine {
             return Ok(Vec::new());
         }
         let kept = from_bytes(&photo.description)?;
-        let candidates = self.find_candidates_in(kept.prepared, &kept.description)?;
-        if !candidates.iter().any(|c| changed.contains(&c.asset_id)) {
+        if !self.comes_near(changed, kept.prepared, &kept.description) {
             return Ok(Vec::new());
         }
         let judgement = match self.store.photo_file(photo.id)? {
@@ -83,6 +82,7 @@ impl Engine {
                 self.judge(&picture, verified, None)
             }
             None => {
+                let candidates = self.find_candidates_in(kept.prepared, &kept.description)?;
                 let unverified = candidates.into_iter().map(|candidate| Verified {
                     candidate,
                     alignment: None,

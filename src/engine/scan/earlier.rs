@@ -80,7 +80,7 @@ impl Standing {
     }
 }
 
-/// Whether nothing of `changed` is a candidate; no when no description of the photo is kept.
+/// Whether nothing of `changed` comes near; no when no description of the photo is kept.
 fn is_far_from(
     engine: &Engine,
     photo: &FileDigest,
@@ -93,6 +93,5 @@ fn is_far_from(
         return Ok(false);
     }
     let kept = from_bytes(&description)?;
-    let candidates = engine.find_candidates_in(kept.prepared, &kept.description)?;
-    Ok(!candidates.iter().any(|c| changed.contains(&c.asset_id)))
+    Ok(!engine.comes_near(changed, kept.prepared, &kept.description))
 }
