@@ -11,7 +11,7 @@ use crate::domain::{
     Opinion, PhotoId, StageTimings, Verdict,
 };
 use crate::imaging::Picture;
-use crate::store::{NearestOther, NewFinding, NewPhoto, NewSighting};
+use crate::store::{ListingRowId, NearestOther, NewFinding, NewPhoto, NewSighting};
 
 /// A finding with where it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -56,6 +56,8 @@ pub(super) struct Subject<'a> {
     /// The photo's name, for people.
     pub name: &'a str,
     pub listing: Option<&'a Listing>,
+    /// What the listing was kept as when its check began; if it is forgotten meanwhile, nothing is kept.
+    pub kept_as: Option<ListingRowId>,
     pub source: FindingSource,
     pub keeping: Keeping,
     /// Of which brands it is told and kept what is found; `None`: of all.
@@ -87,6 +89,7 @@ impl Engine {
             bytes,
             name,
             listing,
+            kept_as: None,
             source: FindingSource::Match,
             keeping,
             brands,
@@ -109,18 +112,22 @@ impl Engine {
         let photo_size = [looked.photo.width, looked.photo.height];
         let findings = looked.judgement.reported(&self.settings.policy);
         let cluster = looked.photo.cluster;
-        let standing = if subject.keeping.keep == Keep::Nothing {
-            vec![None; findings.len()]
+        let kept = if subject.keeping.keep == Keep::Nothing {
+            None
         } else {
-            let kept = self.store.record_sighting(&NewSighting {
+            self.store.record_sighting(&NewSighting {
                 findings: self.to_keep(&findings, &looked.judgement)?,
                 photo: looked.photo,
                 name: subject.name,
                 listing: subject.listing,
+                kept_as: subject.kept_as,
                 source: subject.source,
                 keeping: subject.keeping,
-            })?;
-            kept.into_iter().map(Some).collect()
+            })?
+        };
+        let standing = match kept {
+            Some(kept) => kept.into_iter().map(Some).collect(),
+            None => vec![None; findings.len()],
         };
         let findings = findings
             .into_iter()

@@ -49,6 +49,7 @@ impl Engine {
                 bytes: &held.bytes,
                 name: &held.name,
                 listing: Some(&held.listing),
+                kept_as: held.kept_as,
                 source: FindingSource::Screen,
                 keeping: held.keeping,
                 brands: None,

@@ -10,7 +10,7 @@ use super::{ScreenPhoto, ScreenRequest, Screened, ScreenedPhoto};
 use crate::domain::{FileDigest, FindingSource, Keep};
 use crate::engine::cases::Subject;
 use crate::engine::{CasePhoto, Engine, EngineError, PipelineStage};
-use crate::store::PendingPhoto;
+use crate::store::{ListingRowId, PendingPhoto};
 
 /// Photos in progress for each thread, over all screenings: about ten seconds of work. More are
 /// turned away, lest memory fills and every answer comes too late.
@@ -37,6 +37,8 @@ struct Place {
 
 struct Shared {
     request: ScreenRequest,
+    /// What the listing is kept as, unless it is forgotten meanwhile.
+    kept_as: Option<ListingRowId>,
     places: Mutex<Vec<Place>>,
     changed: Condvar,
     /// What is not begun is not wanted any more.
@@ -63,10 +65,13 @@ impl Engine {
         let started = Instant::now();
         let n_photos = request.photos.len();
         self.take_places(n_photos)?;
-        if let Err(error) = self.store.put_listing(&request.listing, request.keeping) {
-            self.screenings.fetch_sub(n_photos, Ordering::Relaxed);
-            return Err(error.into());
-        }
+        let kept_as = match self.store.put_listing(&request.listing, request.keeping) {
+            Ok(kept_as) => kept_as,
+            Err(error) => {
+                self.screenings.fetch_sub(n_photos, Ordering::Relaxed);
+                return Err(error.into());
+            }
+        };
         let place = |_: &ScreenPhoto| Place {
             progress: Progress::Waiting,
             sha256: None,
@@ -76,6 +81,7 @@ impl Engine {
             places: Mutex::new(request.photos.iter().map(place).collect()),
             changed: Condvar::new(),
             is_dropped: AtomicBool::new(false),
+            kept_as,
             request,
         });
         for position in 0..n_photos {
@@ -150,6 +156,7 @@ impl Shared {
             bytes,
             name,
             listing: Some(&self.request.listing),
+            kept_as: self.kept_as,
             source: FindingSource::Screen,
             keeping: self.request.keeping,
             brands: None,
@@ -227,6 +234,7 @@ impl RunningScreening {
                 positions.push(position);
                 held.push(PendingPhoto {
                     listing: request.listing.clone(),
+                    kept_as: self.shared.kept_as,
                     name: photo.name.clone(),
                     bytes: bytes.clone(),
                     keeping: request.keeping,
@@ -235,7 +243,7 @@ impl RunningScreening {
         }
         let ids = self.engine.store.hold_photos(&held)?;
         for (position, id) in positions.into_iter().zip(ids) {
-            places[position].held = Some(id);
+            places[position].held = id;
         }
         Ok(())
     }

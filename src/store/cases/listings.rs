@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::sightings::{end_of, json_text};
-use super::{ListingRecord, retention};
+use super::{ListingRecord, ListingRowId, retention};
 use crate::domain::{AuditAction, Keep, Keeping, Listing};
 use crate::store::{Store, StoreError, rows};
 
@@ -13,18 +13,20 @@ const COLUMNS: &str = "l.id, l.document, l.created_at, l.updated_at, l.keep_unti
      WHERE s.listing = l.id)";
 
 impl Store {
-    /// Keeps a listing as `keeping` says; nothing of one without an id.
+    /// Keeps a listing as `keeping` says, and gives what it is kept as; nothing of one without an id.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn put_listing(&self, listing: &Listing, keeping: Keeping) -> Result<(), StoreError> {
+    pub fn put_listing(
+        &self,
+        listing: &Listing,
+        keeping: Keeping,
+    ) -> Result<Option<ListingRowId>, StoreError> {
         if listing.listing_id.is_empty() || keeping.keep == Keep::Nothing {
-            return Ok(());
+            return Ok(None);
         }
-        self.connections.write(|w| {
-            put(w.conn(), listing, keeping)?;
-            Ok(())
-        })
+        self.connections
+            .write(|w| Ok(Some(ListingRowId(put(w.conn(), listing, keeping)?))))
     }
 
     /// Listings whose fields were kept, the last one kept first; behind the place `after`. Each comes
@@ -68,7 +70,8 @@ impl Store {
     }
 
     /// Forgets a listing, its seller, and the photos that no other listing has, with all findings in
-    /// it that nobody has decided on. What people decided on stays, without the seller.
+    /// it that nobody has decided on. What people decided on stays, without the seller. Checks of it that
+    /// are under way, or held, keep nothing any more.
     ///
     /// # Errors
     /// [`StoreError::NoSuchListing`] for one that was never seen, and those of the database.
@@ -85,6 +88,13 @@ impl Store {
             retention::forget_listing(conn, id)
         })
     }
+}
+
+/// Whether a listing was not forgotten since.
+pub(super) fn is_kept(conn: &Connection, kept_as: ListingRowId) -> Result<bool, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT 1 FROM listings WHERE id = ?1")?
+        .exists([kept_as.0])?)
 }
 
 fn no_such(listing_id: &str) -> StoreError {

@@ -21,8 +21,8 @@ pub(super) mod tests;
 
 pub use records::{
     BrandStatistics, CaseStatistics, Decision, DecisionScope, EarlierDecision, FindingCursor,
-    FindingFilter, FindingOrder, FindingRecord, ListingRecord, ListingRef, NearPhoto, NearestOther,
-    NewDecision, NewFinding, NewPhoto, NewSighting, PendingPhoto, PhotoRef, Precedent,
-    RememberedAnswer, SeenPhoto, SightingId, Suppression,
+    FindingFilter, FindingOrder, FindingRecord, ListingRecord, ListingRef, ListingRowId, NearPhoto,
+    NearestOther, NewDecision, NewFinding, NewPhoto, NewSighting, PendingPhoto, PhotoRef,
+    Precedent, RememberedAnswer, SeenPhoto, SightingId, Suppression,
 };
 pub use teaching::{Taught, TeachingState};

@@ -12,6 +12,11 @@ use crate::domain::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SightingId(pub i64);
 
+/// Database identity of a listing from when it is first kept until it is forgotten; one that comes again
+/// gets another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListingRowId(pub i64);
+
 /// A photo as it was looked at.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewPhoto {
@@ -72,6 +77,9 @@ pub struct NewSighting<'a> {
     pub name: &'a str,
     /// The listing; `None` for a photo on its own. An empty `listing_id` is none either.
     pub listing: Option<&'a Listing>,
+    /// What the listing was kept as when its check began: if that was forgotten since, nothing is kept.
+    /// `None` keeps the listing anew.
+    pub kept_as: Option<ListingRowId>,
     /// What was found.
     pub findings: Vec<NewFinding>,
     /// What was being done.
@@ -122,6 +130,8 @@ pub struct SeenPhoto {
 pub struct PendingPhoto {
     /// Its listing.
     pub listing: Listing,
+    /// What the listing was kept as when its check began; `None` when it was not.
+    pub kept_as: Option<ListingRowId>,
     /// Its name in the listing.
     pub name: String,
     /// The file.

@@ -1,6 +1,6 @@
 //! Forgetting what has been kept long enough, or what someone asks to be forgotten.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::store::{Store, StoreError};
 
@@ -38,6 +38,11 @@ impl Store {
 /// Forgets one listing; see [`Store::remove_listing`].
 pub(super) fn forget_listing(conn: &Connection, id: i64) -> Result<(), StoreError> {
     conn.execute(
+        "DELETE FROM pending_photos WHERE json_extract(listing, '$.listing_id') =
+            (SELECT listing_id FROM listings WHERE id = ?1)",
+        [id],
+    )?;
+    conn.execute(
         "DELETE FROM findings WHERE decision_id IS NULL
             AND NOT EXISTS (SELECT 1 FROM decisions WHERE finding_id = findings.id)
             AND sighting_id IN (SELECT id FROM sightings WHERE listing = ?1)",
@@ -58,7 +63,40 @@ pub(super) fn forget_listing(conn: &Connection, id: i64) -> Result<(), StoreErro
         &format!("UPDATE photos SET description = NULL, keep_until = '' WHERE id IN ({only_here})"),
         [id],
     )?;
-    forget_unused(conn)
+    forget_unused(conn)?;
+    move_rest(conn, id)
+}
+
+/// Gives what stays of a forgotten listing another row: checks that began before know the old one, and see
+/// that it is gone.
+fn move_rest(conn: &Connection, id: i64) -> Result<(), StoreError> {
+    let listing_id: Option<String> = conn
+        .query_row(
+            "SELECT listing_id FROM listings WHERE id = ?1",
+            [id],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let Some(listing_id) = listing_id else {
+        return Ok(());
+    };
+    // Ids are unique: until the old row is gone the new one has the empty id, which no listing is kept under.
+    conn.execute(
+        "INSERT INTO listings (listing_id, created_at, updated_at, keep_until)
+         SELECT '', created_at, updated_at, keep_until FROM listings WHERE id = ?1",
+        [id],
+    )?;
+    let rest = conn.last_insert_rowid();
+    conn.execute(
+        "UPDATE sightings SET listing = ?2 WHERE listing = ?1",
+        [id, rest],
+    )?;
+    conn.execute("DELETE FROM listings WHERE id = ?1", [id])?;
+    conn.execute(
+        "UPDATE listings SET listing_id = ?2 WHERE id = ?1",
+        params![rest, listing_id],
+    )?;
+    Ok(())
 }
 
 /// Removes sightings, photos and listings that nothing rests on any more.

@@ -114,16 +114,21 @@ impl Store {
 
     /// Keeps a sighting with its findings, all on disk when this returns. The same sighting again
     /// renews what nobody has decided on. Gives the findings' ids and where they stand, in the order
-    /// given.
+    /// given; `None` when nothing was kept, because the listing was forgotten since its check began.
     ///
     /// # Errors
     /// Those of the database; nothing is kept then.
     pub fn record_sighting(
         &self,
         sighting: &NewSighting<'_>,
-    ) -> Result<Vec<(FindingId, FindingStatus)>, StoreError> {
+    ) -> Result<Option<Vec<(FindingId, FindingStatus)>>, StoreError> {
         self.connections.write(|w| {
             let conn = w.conn();
+            if let Some(kept_as) = sighting.kept_as
+                && !listings::is_kept(conn, kept_as)?
+            {
+                return Ok(None);
+            }
             let listing = match sighting.listing.filter(|l| !l.listing_id.is_empty()) {
                 Some(listing) => Some(listings::put(conn, listing, sighting.keeping)?),
                 None => None,
@@ -140,7 +145,8 @@ impl Store {
                 .findings
                 .iter()
                 .map(|finding| put_finding(conn, &place, finding))
-                .collect()
+                .collect::<Result<_, _>>()
+                .map(Some)
         })
     }
 }

@@ -75,11 +75,12 @@ pub(in crate::store) fn see(
         photo,
         name: "a.jpg",
         listing: Some(listing),
+        kept_as: None,
         findings: vec![finding(1, 0.8)],
         source: FindingSource::Screen,
         keeping: Keeping { keep, days },
     });
-    let (id, status) = recorded.expect("kept")[0];
+    let (id, status) = recorded.expect("written").expect("kept")[0];
     Seen { id, status }
 }
 
@@ -306,10 +307,12 @@ fn findings_of_authorised_sellers_need_nobody() {
             photo: photo("x", None),
             name: "a.jpg",
             listing: None,
+            kept_as: None,
             findings: vec![allowed],
             source: FindingSource::Match,
             keeping: Keeping::default(),
         })
+        .expect("written")
         .expect("kept");
     assert_eq!(recorded[0].1, FindingStatus::Authorised);
     assert_eq!(store.finding(recorded[0].0).expect("there").listing, None);
@@ -326,6 +329,7 @@ fn filters_and_pages_give_each_finding_once() {
             photo: photo(&name, None),
             name: &name,
             listing: Some(&listing),
+            kept_as: None,
             findings: vec![finding(1 + n % 2 * 5, probability)],
             source: FindingSource::Screen,
             keeping: Keeping::default(),
@@ -540,6 +544,67 @@ fn a_removed_listing_leaves_only_what_was_decided() {
 }
 
 #[test]
+fn a_check_under_way_keeps_nothing_of_a_listing_that_was_forgotten() {
+    let store = store();
+    let first = listing("L1", "S1");
+    let keeping = Keeping {
+        keep: Keep::Photos,
+        days: 9,
+    };
+    // With a decision in it something of the listing stays, and is no sign that it is kept.
+    let decided = see(&store, photo("x", None), &first, Keep::Photos, 9);
+    let said = decision(Opinion::Confirmed);
+    store
+        .decide(decided.id, &said, DecisionScope::Finding)
+        .expect("decided");
+    let kept_as = store.put_listing(&first, keeping).expect("kept");
+    assert!(kept_as.is_some());
+    let held = PendingPhoto {
+        listing: first.clone(),
+        kept_as,
+        name: "b.jpg".to_owned(),
+        bytes: vec![0, 1, 2],
+        keeping,
+    };
+    let elsewhere = PendingPhoto {
+        listing: listing("L2", "S2"),
+        kept_as: None,
+        ..held.clone()
+    };
+    let both = [held.clone(), elsewhere.clone()];
+    let ids = store.hold_photos(&both).expect("held");
+    let next = store.next_held_photo(0).expect("readable");
+    assert_eq!(next, Some((ids[0].expect("held"), held.clone())));
+
+    store.remove_listing("L1").expect("forgotten");
+    let next = store.next_held_photo(0).expect("readable");
+    assert_eq!(next, Some((ids[1].expect("held"), elsewhere)));
+    let late = NewSighting {
+        photo: photo("y", None),
+        name: "b.jpg",
+        listing: Some(&first),
+        kept_as,
+        findings: vec![finding(1, 0.8)],
+        source: FindingSource::Screen,
+        keeping,
+    };
+    assert_eq!(store.record_sighting(&late).expect("passed over"), None);
+    assert_eq!(store.hold_photos(&[held]).expect("passed over"), [None]);
+    assert!(store.listing("L1").is_err());
+    let photo = store.cluster_of_photo(&late.photo.sha256);
+    assert_eq!(photo.expect("readable"), None);
+
+    let left = store.finding(decided.id).expect("decided on");
+    assert_eq!(left.listing.expect("its id").listing_id, "L1");
+    let again = NewSighting {
+        kept_as: store.put_listing(&first, keeping).expect("kept"),
+        ..late
+    };
+    assert!(store.record_sighting(&again).expect("written").is_some());
+    assert_eq!(store.listing("L1").expect("kept").n_findings, 2);
+}
+
+#[test]
 fn look_back_takes_each_photo_once_and_covers_all_its_listings() {
     let store = store();
     see(
@@ -584,6 +649,7 @@ fn held_photos_and_remembered_answers_come_back_as_they_were() {
     let store = store();
     let held = PendingPhoto {
         listing: listing("L1", "S1"),
+        kept_as: None,
         name: "a.jpg".to_owned(),
         bytes: vec![0, 1, 2],
         keeping: Keeping::default(),
@@ -591,8 +657,9 @@ fn held_photos_and_remembered_answers_come_back_as_they_were() {
     let ids = store
         .hold_photos(std::slice::from_ref(&held))
         .expect("held");
-    assert_eq!(store.next_held_photo(0).expect("one"), Some((ids[0], held)));
-    store.release_photo(ids[0]).expect("released");
+    let id = ids[0].expect("held");
+    assert_eq!(store.next_held_photo(0).expect("one"), Some((id, held)));
+    store.release_photo(id).expect("released");
     assert_eq!(store.next_held_photo(0).expect("none"), None);
 
     let answer = RememberedAnswer {

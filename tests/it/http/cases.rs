@@ -1,6 +1,7 @@
 //! Screening, findings, decisions, listings, exports, look-back.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -12,7 +13,10 @@ use super::service::{
     Answer, Gate, MOON, Mood, MoodyEmbedder, STAR, Service, asset, base64, json_to, picture, png,
     to,
 };
+use touchstone::domain::{Keep, Keeping};
+use touchstone::engine::{ScreenPhoto, ScreenRequest};
 use touchstone::http::ServeLimits;
+use touchstone::store::PendingPhoto;
 
 fn listing(id: &str, photos: &[&[u8]]) -> Value {
     let photos: Vec<Value> = photos
@@ -528,11 +532,10 @@ async fn an_answer_comes_in_time_and_the_rest_is_checked_behind_it() {
 
 #[tokio::test]
 async fn what_a_stopped_process_left_unchecked_is_checked_at_the_next_start() {
-    use touchstone::domain::Keeping;
-    use touchstone::store::PendingPhoto;
     let service = with_star().await;
     let photo = |bytes: Vec<u8>| PendingPhoto {
         listing: serde_json::from_value(json!({ "listing_id": "L1" })).expect("a listing"),
+        kept_as: None,
         name: "a.png".to_owned(),
         bytes,
         keeping: Keeping::default(),
@@ -545,6 +548,71 @@ async fn what_a_stopped_process_left_unchecked_is_checked_at_the_next_start() {
         service.engine.store().next_held_photo(0).expect("none"),
         None
     );
+}
+
+#[tokio::test]
+async fn a_listing_forgotten_while_it_is_checked_stays_forgotten() {
+    let gate = Arc::new(Gate::default());
+    let mood = Mood::Gated(Arc::clone(&gate));
+    let service = Service::with(MoodyEmbedder::new(mood), ServeLimits::default());
+    service.register("Acme", "Star", &picture(STAR)).await;
+    let running = service.engine.start_screening(ScreenRequest {
+        listing: serde_json::from_value(json!({ "listing_id": "L1" })).expect("a listing"),
+        photos: vec![ScreenPhoto {
+            name: "a.png".to_owned(),
+            bytes: Ok(picture(STAR)),
+        }],
+        keeping: Keeping {
+            keep: Keep::Photos,
+            days: 30,
+        },
+    });
+    let running = running.expect("room");
+    let early = running.answer(Some(Duration::ZERO)).expect("an answer");
+    assert!(early.continues_in_background);
+    let store = service.engine.store();
+    assert!(store.next_held_photo(0).expect("readable").is_some());
+
+    let gone = service.delete("/v1/listings/L1").await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    assert_eq!(store.next_held_photo(0).expect("readable"), None);
+    gate.open();
+    let late = running.answer(None).expect("an answer");
+    let checked = late.photos[0].answer.as_ref().expect("checked");
+    assert_eq!((checked.findings.len(), checked.findings[0].id), (1, None));
+    assert!(findings(&service, "").await.is_empty());
+    let shown = service.get("/v1/listings/L1").await;
+    assert_eq!(shown.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_listing_forgotten_while_its_held_photo_is_checked_stays_forgotten() {
+    let gate = Arc::new(Gate::default());
+    let mood = Mood::Gated(Arc::clone(&gate));
+    let service = Service::with(MoodyEmbedder::new(mood), ServeLimits::default());
+    service.register("Acme", "Star", &picture(STAR)).await;
+    let listing = serde_json::from_value(json!({ "listing_id": "L1" })).expect("a listing");
+    let keeping = Keeping::default();
+    let store = service.engine.store();
+    let held = PendingPhoto {
+        kept_as: store.put_listing(&listing, keeping).expect("kept"),
+        listing,
+        name: "a.png".to_owned(),
+        bytes: picture(STAR),
+        keeping,
+    };
+    store.hold_photos(&[held]).expect("held");
+    let engine = Arc::clone(&service.engine);
+    let finishing = thread::spawn(move || engine.finish_held_photos(|| true));
+    gate.wait_for(1);
+    let gone = service.delete("/v1/listings/L1").await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    gate.open();
+    finishing.join().expect("no panic").expect("done");
+    assert!(findings(&service, "").await.is_empty());
+    // Not even its id is left.
+    let gone = service.delete("/v1/listings/L1").await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
