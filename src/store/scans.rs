@@ -157,7 +157,8 @@ impl Store {
         })
     }
 
-    /// Puts scans that were at work when a process ended back into the queue.
+    /// Puts scans that were at work when a process ended back into the queue. One that another process is
+    /// at work on is taken back by it ([`note_scan`](Self::note_scan)).
     ///
     /// # Errors
     /// Those of the database.
@@ -171,7 +172,23 @@ impl Store {
         })
     }
 
-    /// Notes how far a scan is; whether it is still wanted.
+    /// Puts a scan that is left before its end back into the queue; whether it is still wanted.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn requeue_scan(&self, id: ScanId) -> Result<bool, StoreError> {
+        self.connections.write(|w| {
+            let n_changed = w.conn().execute(
+                "UPDATE scans SET state = 'waiting'
+                 WHERE id = ?1 AND state IN ('waiting', 'running')",
+                [id.0],
+            )?;
+            Ok(n_changed == 1)
+        })
+    }
+
+    /// Notes how far a scan is, and that it is at work, whoever put it back into the queue meanwhile;
+    /// whether it is still wanted.
     ///
     /// # Errors
     /// Those of the database.
@@ -179,7 +196,10 @@ impl Store {
         self.connections.write(|w| {
             let n_changed = w
                 .conn()
-                .prepare_cached("UPDATE scans SET n_done = ?2 WHERE id = ?1 AND state = 'running'")?
+                .prepare_cached(
+                    "UPDATE scans SET n_done = ?2, state = 'running'
+                     WHERE id = ?1 AND state IN ('waiting', 'running')",
+                )?
                 .execute(params![id.0, n_done as i64])?;
             Ok(n_changed == 1)
         })
@@ -358,12 +378,37 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_at_work_is_taken_back_from_the_queue_and_left_alone() {
+        let store = Store::open_in_memory().expect("a store");
+        let [first, second] = ["a", "b"].map(|name| {
+            store.create_scan(&new(name)).expect("taken");
+            store.claim_scan().expect("readable").expect("one waits").id
+        });
+        let state = |id| store.scan(id).expect("there").state;
+        // As another server does when it starts.
+        store.requeue_scans().expect("written");
+        assert_eq!(state(second), ScanState::Waiting);
+        assert!(store.note_scan(second, 3).expect("written"));
+        assert_eq!(state(second), ScanState::Running);
+        assert!(store.note_scan(first, 1).expect("written"));
+        assert!(store.requeue_scan(first).expect("written"));
+        assert_eq!(
+            [state(first), state(second)],
+            [ScanState::Waiting, ScanState::Running]
+        );
+        store.end_scan(second, Err("damaged")).expect("written");
+        assert!(!store.requeue_scan(second).expect("written"), "ended");
+        assert_eq!(state(second), ScanState::Failed);
+    }
+
+    #[test]
     fn a_scan_that_was_removed_is_wanted_no_longer() {
         let store = Store::open_in_memory().expect("a store");
         let id = store.create_scan(&new("a")).expect("taken").id;
         store.claim_scan().expect("readable");
         assert_eq!(store.remove_scan(id).expect("there").folder, "folder of a");
         assert!(!store.note_scan(id, 1).expect("written"));
+        assert!(!store.requeue_scan(id).expect("written"));
         assert!(!store.end_scan(id, Ok((1, &json!({})))).expect("written"));
         let gone = store.remove_scan(id).expect_err("gone");
         assert!(matches!(gone, StoreError::NoSuchScan { .. }));

@@ -120,7 +120,7 @@ fn do_one(
     let run = AssertUnwindSafe(|| run_job(engine, &source, &scan.name, &files, fetcher, goes_on));
     let ended = match catch_unwind(run) {
         Ok(Ok(_)) => end_well(engine, scan, &files),
-        Ok(Err(JobError::Stopped)) if is_wanted => engine.store().requeue_scans().map(|()| true),
+        Ok(Err(JobError::Stopped)) if is_wanted => engine.store().requeue_scan(scan.id),
         Ok(Err(JobError::Stopped)) => Ok(false),
         // Another server on the same home does it.
         Ok(Err(JobError::Report(ReportError::InUse { .. }))) => return,
@@ -139,7 +139,7 @@ fn do_one(
     };
     match ended {
         Ok(true) => {}
-        Ok(false) => remove_files(engine, scan),
+        Ok(false) => clear_up(engine, scan),
         Err(error) => error!(scan = scan.id.0, %error, "the end of a scan cannot be written down"),
     }
 }
@@ -168,6 +168,16 @@ fn forget_expired(engine: &Engine, keep_days: u32) {
     match engine.store().forget_scans(keep_days) {
         Ok(forgotten) => forgotten.iter().for_each(|scan| remove_files(engine, scan)),
         Err(error) => error!(%error, "scans past their time cannot be forgotten"),
+    }
+}
+
+/// Removes the files of a scan that was forgotten while it was at work. Those of one that is in the list
+/// stay, whatever became of it meanwhile.
+fn clear_up(engine: &Engine, scan: &ScanRecord) {
+    match engine.store().scan(scan.id) {
+        Err(StoreError::NoSuchScan { .. }) => remove_files(engine, scan),
+        Ok(_) => {}
+        Err(error) => warn!(scan = scan.id.0, %error, "what is left of a scan stays"),
     }
 }
 

@@ -264,6 +264,28 @@ async fn a_scan_that_waits_or_is_at_work_can_be_forgotten() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_at_work_survives_another_server_that_starts_on_its_home() {
+    let gate = Arc::new(Gate::default());
+    let running = Running::start(MoodyEmbedder::new(Mood::Gated(Arc::clone(&gate)))).await;
+    let photos = tar(&[("a.png", picture(STAR)), ("b.png", picture(MOON))]);
+    let path = running.hand_in("application/x-tar", photos).await;
+    gate.wait_for(1);
+    let store = running.service.engine.store();
+    store.requeue_scans().expect("written");
+    assert_eq!(running.service.get(&path).await.json()["state"], "waiting");
+    // Long enough for the next row to be noted.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    gate.open();
+    let scan = running.ended(&path).await;
+    assert_eq!(
+        (&scan["state"], &scan["n_done"]),
+        (&json!("done"), &json!(2)),
+        "{scan}"
+    );
+    assert_eq!(running.rows(&path).await.len(), 2);
+}
+
 #[test]
 fn a_killed_server_goes_on_with_its_scan() {
     let program = Program::new();
