@@ -111,6 +111,9 @@ pub fn count_photos(source: &Path) -> Result<u64, ManifestError> {
 /// Scans `source`, which people call `name`, into `files`, or goes on with it; `goes_on` is told the number of rows after each, and says
 /// whether more are wanted. Rows that were made with another registry or other networks are made anew.
 ///
+/// All are made with the registry of the beginning, by an engine of the job's own on the same home: requests
+/// bring `engine` up to date whenever they like. It shares the networks and holds a second copy of the registry.
+///
 /// # Errors
 /// [`JobError`].
 pub fn run_job(
@@ -122,7 +125,7 @@ pub fn run_job(
     mut goes_on: impl FnMut(u64) -> bool,
 ) -> Result<Summary, JobError> {
     let started = Instant::now();
-    engine.refresh()?;
+    let engine = &engine.open_beside(engine.settings().home.clone())?;
     let rows = files.rows();
     let handed_in = Arc::new(Source::Here(source.to_owned()));
     let identity = identity(engine, &handed_in, None, fetcher.as_deref())?;

@@ -286,6 +286,25 @@ async fn a_scan_at_work_survives_another_server_that_starts_on_its_home() {
     assert_eq!(running.rows(&path).await.len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_registered_during_a_scan_is_not_looked_for_in_the_rest_of_it() {
+    let gate = Arc::new(Gate::default());
+    let running = Running::start(MoodyEmbedder::new(Mood::Gated(Arc::clone(&gate)))).await;
+    let photos = tar(&[("a.png", picture(STAR)), ("b.png", picture(MOON))]);
+    let path = running.hand_in("application/x-tar", photos).await;
+    gate.wait_for(1);
+    let service = &running.service;
+    service.register("Luna", "Moon", &picture(MOON)).await;
+    // As every request does.
+    service.engine.refresh().expect("up to date");
+    gate.open();
+    running.ended(&path).await;
+    let rows = running.rows(&path).await;
+    let verdicts: Vec<_> = rows.iter().map(|row| row["verdict"].as_str()).collect();
+    assert_eq!(verdicts, [Some("Flagged"), Some("Clear")]);
+    assert_eq!(rows[0]["registry_revision"], rows[1]["registry_revision"]);
+}
+
 #[test]
 fn a_killed_server_goes_on_with_its_scan() {
     let program = Program::new();
