@@ -153,7 +153,7 @@ pub fn run_job(
     };
     let rows_at = spool.as_ref().map_or(rows.as_path(), |spool| spool.path());
     let documents = documents(files);
-    let finder = PhotoFinder::new(handed_in, None);
+    let finder = PhotoFinder::new(handed_in, None).without_folder();
     let documents = Documents::open(Some(engine), finder, name, documents)?;
     let summary = summarised(rows_at, documents, started.elapsed(), n_resumed)?;
     if let Some(mut spool) = spool {

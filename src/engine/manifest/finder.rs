@@ -19,6 +19,7 @@ type Places = HashMap<String, (u64, u64)>;
 pub struct PhotoFinder {
     source: Arc<Source>,
     fetcher: Option<Arc<BlockingFetcher>>,
+    is_plain: bool,
     // Read when first asked for; an archive without is not asked again.
     tars: Mutex<HashMap<PathBuf, Option<Arc<Places>>>>,
 }
@@ -30,7 +31,17 @@ impl PhotoFinder {
         Self {
             source,
             fetcher,
+            is_plain: false,
             tars: Mutex::default(),
+        }
+    }
+
+    /// The same for names that begin with the source's own and not with the folder that it lies in, as those
+    /// of jobs do. Of the files of this machine only the source itself is looked into.
+    pub fn without_folder(self) -> Self {
+        Self {
+            is_plain: true,
+            ..self
         }
     }
 
@@ -54,6 +65,11 @@ impl PhotoFinder {
         };
         if scheme_of(photo).is_some_and(is_fetched) {
             return self.fetcher.as_ref()?.get(photo).ok();
+        }
+        if self.is_plain {
+            let name = source.file_name()?.to_str()?;
+            let member = photo.strip_prefix(name)?.strip_prefix('/')?;
+            return self.member(kind_of(source)?, source, member);
         }
         if let Some((archive, member)) = in_archive(photo) {
             return self.member(kind_of(archive)?, archive, member);
@@ -167,6 +183,16 @@ mod tests {
             tar.bytes(&format!("{}/d/3.jpg", at("x.tar").display())),
             None
         );
+        let job = PhotoFinder::new(Arc::new(at("x.tar").into()), None).without_folder();
+        assert_eq!(
+            job.bytes("x.tar/d/2.jpg").as_deref(),
+            Some(b"second" as &[u8])
+        );
+        for elsewhere in [photo.as_str(), "y.tar/d/2.jpg", "x.tar", "a.jpg"] {
+            assert_eq!(job.bytes(elsewhere), None, "{elsewhere}");
+        }
+        let manifest = PhotoFinder::new(Arc::new(at("l.jsonl").into()), None).without_folder();
+        assert_eq!(manifest.bytes("a.jpg"), None);
         for source in [folder.path().to_owned(), at("l.jsonl")] {
             let finder = PhotoFinder::new(Arc::new(source.into()), None);
             assert_eq!(finder.bytes("a.jpg").as_deref(), Some(b"file" as &[u8]));

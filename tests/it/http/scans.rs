@@ -147,10 +147,12 @@ async fn an_archive_is_scanned_and_its_results_come_in_three_forms() {
     let parquet = form("parquet").await;
     assert!(parquet.body.starts_with(b"PAR1") && parquet.body.ends_with(b"PAR1"));
     assert_eq!(form("html").await.status, StatusCode::BAD_REQUEST);
-    // As after a backup was restored.
     let folder = running.service.engine.settings().home.join("scans");
     let folder = fs::read_dir(folder).expect("a folder").next();
     let folder = folder.expect("a scan's").expect("readable").path();
+    let report = fs::read_to_string(folder.join("results.html")).expect("a report");
+    assert!(report.contains("aria-label=\"Listing photo with the finding's box\""));
+    // As after a backup was restored.
     fs::remove_file(folder.join("results.csv")).expect("there");
     assert_eq!(form("csv").await.status, StatusCode::NOT_FOUND);
     let list = running.service.get("/v1/scans").await.json();
