@@ -15,7 +15,7 @@ use crate::imaging;
 use crate::matching::features::{FeatureLimits, LocalFeatures};
 use crate::matching::words::PictureWords;
 use crate::ocr::Word;
-use crate::store::Features;
+use crate::store::{Features, StoreError};
 
 /// What a closer look at a reference needs, in pixels of the trimmed picture.
 pub struct ReferenceDetail {
@@ -66,7 +66,7 @@ impl Engine {
         if let Some(detail) = kept(&self.references.details, &id) {
             return Ok(Some(detail));
         }
-        let Ok(bytes) = self.store.picture_bytes(id) else {
+        let Some(bytes) = self.reference_bytes(id)? else {
             return Ok(None);
         };
         let picture = imaging::decode_reference(&bytes, &self.limits)?.on_natural_ground();
@@ -90,6 +90,16 @@ impl Engine {
         });
         keep(&self.references.details, MAX_KEPT, id, &detail);
         Ok(Some(detail))
+    }
+
+    /// The file of a reference; `None` when it was removed meanwhile. What cannot be read is no such thing:
+    /// without it a finding would only look weaker.
+    fn reference_bytes(&self, id: PictureId) -> Result<Option<Vec<u8>>, EngineError> {
+        match self.store.picture_bytes(id) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(StoreError::NoSuchPicture { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn words_on(
@@ -156,7 +166,7 @@ impl Engine {
         id: PictureId,
         version: &str,
     ) -> Result<Option<ReferenceCells>, EngineError> {
-        let Ok(bytes) = self.store.picture_bytes(id) else {
+        let Some(bytes) = self.reference_bytes(id)? else {
             return Ok(None);
         };
         let picture = imaging::decode_reference(&bytes, &self.limits)?.on_natural_ground();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::service::{
     Answer, Gate, MOON, Mood, MoodyEmbedder, STAR, Service, base64, form_to, json_to, picture, to,
 };
-use touchstone::domain::Role;
+use touchstone::domain::{PictureId, Role};
 use touchstone::embed::fake::FakeEmbedder;
 use touchstone::http::{EntranceSettings, ServeLimits};
 
@@ -388,6 +388,21 @@ async fn a_registry_that_cannot_be_read_is_not_ready() {
     let unready = service.get("/readyz").await;
     check_problem(&unready, 503, "readiness");
     assert_eq!(service.get("/healthz").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_registered_picture_that_cannot_be_read_is_not_taken_for_a_removed_one() {
+    let service = Service::new();
+    service.register("Acme", "Star", &picture(STAR)).await;
+    let engine = &service.engine;
+    let gone = engine.reference_detail(PictureId(99));
+    assert!(gone.expect("readable").is_none());
+    let damage = rusqlite::Connection::open(engine.store().path()).expect("a database");
+    damage
+        .execute_batch("ALTER TABLE originals RENAME TO elsewhere")
+        .expect("a rename");
+    assert!(engine.reference_detail(PictureId(1)).is_err());
+    assert!(engine.reference_cells(PictureId(1), "").is_err());
 }
 
 #[tokio::test]
