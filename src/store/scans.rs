@@ -128,19 +128,26 @@ impl Store {
         self.connections.read_one(|conn| one(conn, id))
     }
 
-    /// The scan that waits longest, for this process to do.
+    /// Whether a scan waits.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn claim_scan(&self) -> Result<Option<ScanRecord>, StoreError> {
-        let waits: bool = self.connections.read_one(|conn| {
+    pub fn has_waiting_scan(&self) -> Result<bool, StoreError> {
+        self.connections.read_one(|conn| {
             Ok(conn.query_row(
                 "SELECT EXISTS (SELECT 1 FROM scans WHERE state = 'waiting')",
                 [],
                 |row| row.get(0),
             )?)
-        })?;
-        if !waits {
+        })
+    }
+
+    /// The scan that waits longest, for this process to do.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn claim_scan(&self) -> Result<Option<ScanRecord>, StoreError> {
+        if !self.has_waiting_scan()? {
             return Ok(None);
         }
         self.connections.write(|w| {
@@ -355,10 +362,12 @@ mod tests {
         assert_eq!(claim(), Some(first));
         assert!(store.note_scan(first, 3).expect("written"));
         store.requeue_scans().expect("written");
+        assert!(store.has_waiting_scan().expect("readable"));
         assert_eq!(
             [claim(), claim(), claim()],
             [Some(first), Some(second), None]
         );
+        assert!(!store.has_waiting_scan().expect("readable"));
         let record = store.scan(first).expect("there");
         assert_eq!((record.n_done, record.state), (3, ScanState::Running));
         let summary = json!({ "n_flagged": 2 });

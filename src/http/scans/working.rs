@@ -11,15 +11,20 @@ use serde_json::Value;
 use tracing::{error, info, warn};
 
 use super::super::access::Tenants;
+use super::super::workers::Workers;
 use super::source_of;
+use crate::config::tenant_home;
+use crate::domain::TenantName;
 use crate::engine::Engine;
 use crate::fetch::{BlockingFetcher, Fetcher};
 use crate::report::{ReportError, ReportFormat, SummaryFile};
 use crate::scanning::{JobError, JobFiles, plain_reason, run_job};
-use crate::store::{ScanRecord, StoreError};
+use crate::store::{ScanRecord, Store, StoreError};
 
 /// How often is looked whether a scan waits.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often is looked whether one waits of a tenant that is not open: it takes some milliseconds for each.
+const VISIT_EVERY: Duration = Duration::from_secs(60);
 /// How often is written down how far one is, and looked whether it is still wanted.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked whether scans are past their time.
@@ -73,6 +78,9 @@ fn work(tenants: &Tenants, fetcher: Option<Arc<Fetcher>>, keep_days: u32, stop: 
         }
     }
     let mut forgot_at: Option<Instant> = None;
+    let mut visited_at: Option<Instant> = None;
+    // Tenants of which a scan waits stay open.
+    let mut held: Vec<Arc<Workers>> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let mut did_one = false;
         if forgot_at.is_none_or(|at| at.elapsed() >= FORGET_EVERY) {
@@ -81,6 +89,11 @@ fn work(tenants: &Tenants, fetcher: Option<Arc<Fetcher>>, keep_days: u32, stop: 
                 forget_expired(&engine, keep_days);
             }
         }
+        if visited_at.is_none_or(|at| at.elapsed() >= VISIT_EVERY) {
+            visited_at = Some(Instant::now());
+            held = with_waiting(tenants);
+        }
+        held.retain(has_waiting);
         for engine in tenants.engines() {
             match engine.store().claim_scan() {
                 Ok(Some(scan)) => {
@@ -95,6 +108,35 @@ fn work(tenants: &Tenants, fetcher: Option<Arc<Fetcher>>, keep_days: u32, stop: 
             thread::sleep(PAUSE);
         }
     }
+}
+
+/// The tenants of which a scan waits, opened: each was when its scan was handed in, but another may have
+/// taken its place since.
+fn with_waiting(tenants: &Tenants) -> Vec<Arc<Workers>> {
+    let home = tenants.default_workers().engine().settings().home.clone();
+    // Held while others are opened, lest one of these takes the place of another.
+    let open = tenants.open();
+    let is_open = |name: &TenantName| open.iter().any(|(other, _)| other == name);
+    let mut opened = Vec::new();
+    for name in tenants.names().into_iter().filter(|name| !is_open(name)) {
+        let store = Store::open(&tenant_home(&home, &name));
+        let workers = match store.and_then(|store| store.has_waiting_scan()) {
+            Ok(false) => continue,
+            Ok(true) => tenants.opened(&name),
+            Err(error) => Err(error.into()),
+        };
+        match workers {
+            Ok(workers) => opened.push(workers),
+            Err(error) => error!(%error, tenant = %name, "scans cannot be looked for"),
+        }
+    }
+    let open = open.into_iter().map(|(_, workers)| workers);
+    open.chain(opened).filter(has_waiting).collect()
+}
+
+fn has_waiting(workers: &Arc<Workers>) -> bool {
+    // What cannot be read now may be later.
+    workers.engine().store().has_waiting_scan().unwrap_or(true)
 }
 
 fn do_one(
@@ -186,5 +228,77 @@ pub(super) fn remove_files(engine: &Engine, scan: &ScanRecord) {
     let folder = super::folder_of(engine, scan);
     if let Err(error) = fs::remove_dir_all(&folder) {
         warn!(%error, folder = %folder.display(), "what is left of a scan stays");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::embed::fake::FakeEmbedder;
+    use crate::engine::{Background, EngineSettings, Stages};
+    use crate::matching::judge::Judge;
+    use crate::matching::policy::Policy;
+    use crate::store::NewScan;
+
+    fn engine(home: PathBuf) -> Engine {
+        let settings = EngineSettings {
+            models: home.clone(),
+            model_card: home.join("none.toml"),
+            judge: home.join("none.json"),
+            n_threads: 1,
+            policy: Policy::default(),
+            stages: Stages::none(),
+            home,
+        };
+        let judge = Judge {
+            provenance: "made for tests".to_owned(),
+            models: BTreeMap::new(),
+        };
+        let store = Store::open(&settings.home).expect("a store");
+        let embedder = Box::new(FakeEmbedder::default());
+        Engine::assemble(settings, embedder, None, Background::none(), judge, store)
+            .expect("an engine")
+    }
+
+    #[test]
+    fn tenants_of_which_a_scan_waits_are_opened_and_stay_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().to_owned();
+        let tenants = Tenants::new(Arc::new(engine(home.clone())));
+        // More than are open at once, and one without a scan.
+        let names: Vec<TenantName> = (0..34)
+            .map(|n| format!("tenant-{n}").parse().expect("a name"))
+            .collect();
+        for (n, name) in names.iter().enumerate() {
+            let store = Store::open(&tenant_home(&home, name)).expect("a store");
+            let scan = NewScan {
+                folder: "folder".to_owned(),
+                name: "photos.tar".to_owned(),
+                kind: "tar".to_owned(),
+                n_photos: 1,
+                asked_by: "ann".to_owned(),
+            };
+            if n > 0 {
+                store.create_scan(&scan).expect("taken");
+            }
+        }
+        let held = with_waiting(&tenants);
+        assert_eq!(held.len(), 33);
+        let open: Vec<_> = tenants.open().into_iter().map(|(name, _)| name).collect();
+        assert!(names[1..].iter().all(|name| open.contains(name)));
+        assert!(!open.contains(&names[0]));
+
+        tenants.opened(&names[0]).expect("opened");
+        let n_waiting = || {
+            let open = tenants.open();
+            open.iter()
+                .filter(|(_, workers)| has_waiting(workers))
+                .count()
+        };
+        assert_eq!(n_waiting(), 33, "one took the place of another");
+        assert_eq!(with_waiting(&tenants).len(), 33);
     }
 }
