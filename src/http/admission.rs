@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
@@ -14,6 +15,10 @@ use tokio::time::timeout;
 
 use super::HttpState;
 use super::problem::{Problem, ProblemKind};
+use super::uploads::receive_bytes;
+
+/// Longest time for the body of a request that shows no key: it is a short form.
+const STRANGERS_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Turns a request away at once when too many are in progress: waiting in an endless queue would
 /// make all of them late.
@@ -26,6 +31,37 @@ pub(super) async fn admit(
         Ok(_place) => next.run(request).await,
         Err(_) => Problem::internal(ProblemKind::Busy).into_response(),
     }
+}
+
+/// As [`admit`], for requests that show no key. Their body is received first, so that one that comes
+/// slowly takes nobody's place, and their places are none of those that others have.
+pub(super) async fn admit_stranger(
+    State(state): State<Arc<HttpState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let limit = state.limits.request_timeout.min(STRANGERS_BODY_TIMEOUT);
+    let request = match timeout(limit, received(request)).await {
+        Ok(Ok(request)) => request,
+        Ok(Err(problem)) => return problem.into_response(),
+        Err(_) => return too_slow(limit).into_response(),
+    };
+    match Arc::clone(&state.strangers).try_acquire_owned() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => Problem::internal(ProblemKind::Busy).into_response(),
+    }
+}
+
+/// The request with all of its body.
+async fn received(request: Request) -> Result<Request, Problem> {
+    let (head, body) = request.into_parts();
+    let body = receive_bytes(Request::from_parts(head.clone(), body)).await?;
+    Ok(Request::from_parts(head, Body::from(body)))
+}
+
+fn too_slow(limit: Duration) -> Problem {
+    let detail = format!("the body did not arrive within {} s", limit.as_secs_f64());
+    Problem::new(ProblemKind::TooSlow, detail)
 }
 
 /// Ends a request whose time is up; whose fault it is depends on whether its body had arrived.
@@ -53,8 +89,7 @@ pub(super) async fn limit_time(
         );
         Problem::new(ProblemKind::TimedOut, detail)
     } else {
-        let detail = format!("the body did not arrive within {} s", limit.as_secs_f64());
-        Problem::new(ProblemKind::TooSlow, detail)
+        too_slow(limit)
     };
     problem.into_response()
 }

@@ -3,8 +3,10 @@
 //! [`router`] is a plain function from requests to answers; [`serve`] puts it on a listener. A request
 //! passes, from the outside in: `track` (request id, log, safe headers, errors as
 //! `application/problem+json`), `linger` (bodies that nobody wants), a net for panics, `guard` (host and
-//! origin), `access` (who asks, and whether they may), then for everything under `/v1` `admit` (how many at once), `limit_time`, the bound on its
-//! body, and its handler, which hands all real work to `workers`. Nothing here decides what matches; that is the engine's.
+//! origin), `access` (who asks, and whether they may), then for everything under `/v1` `admit` (how many at
+//! once), `limit_time`, the bound on its body, and its handler, which hands all real work to `workers`. Who
+//! signs in shows no key yet, and passes `admit_stranger`, with narrower limits, in place of `admit`.
+//! Nothing here decides what matches; that is the engine's.
 //!
 //! | route | methods |
 //! |---|---|
@@ -88,6 +90,11 @@ pub use limits::ServeLimits;
 pub use openapi::document;
 pub use server::{ServeError, serve};
 
+/// Requests to sign in or out at once: each takes some milliseconds.
+const N_STRANGERS: usize = 16;
+/// Bytes of the form of one who signs in: a key, and where to go afterwards.
+const MAX_STRANGERS_BODY_BYTES: usize = 8 << 10;
+
 /// What handlers share.
 pub struct HttpState {
     tenants: Arc<Tenants>,
@@ -95,6 +102,8 @@ pub struct HttpState {
     limits: ServeLimits,
     /// One for each request in progress.
     places: Arc<Semaphore>,
+    /// The same for those who sign in or out, and need no key for it: they take nobody else's.
+    strangers: Arc<Semaphore>,
     keys_in_use: idempotency::KeysInUse,
     /// For photos that requests name by their address; `None`: they may not.
     fetcher: Option<Arc<Fetcher>>,
@@ -111,6 +120,7 @@ impl HttpState {
             tenants: Arc::new(Tenants::new(engine)),
             entrance,
             places: Arc::new(Semaphore::new(limits.max_requests)),
+            strangers: Arc::new(Semaphore::new(N_STRANGERS)),
             limits,
             keys_in_use: idempotency::KeysInUse::default(),
             fetcher: None,
@@ -167,7 +177,9 @@ pub fn router(state: HttpState) -> Router {
 
 /// The console, whose errors are pages too.
 fn pages(state: &Arc<HttpState>) -> Router<Arc<HttpState>> {
-    within_limits(console::routes(), state).route_layer(from_fn(console::errors_as_pages))
+    within_limits(console::routes(), state)
+        .merge(within_strangers_limits(console::entry(), state))
+        .route_layer(from_fn(console::errors_as_pages))
 }
 
 fn api() -> Router<Arc<HttpState>> {
@@ -210,6 +222,24 @@ fn within_limits(routes: Router<Arc<HttpState>>, state: &Arc<HttpState>) -> Rout
             .layer(DefaultBodyLimit::disable())
             .layer(RequestBodyLimitLayer::new(state.limits.max_body_bytes)),
     )
+}
+
+/// `routes` that need no key, with limits so narrow that nobody can wear the server out by them.
+fn within_strangers_limits(
+    routes: Router<Arc<HttpState>>,
+    state: &Arc<HttpState>,
+) -> Router<Arc<HttpState>> {
+    let max_body_bytes = MAX_STRANGERS_BODY_BYTES.min(state.limits.max_body_bytes);
+    routes
+        .route_layer(from_fn_with_state(
+            Arc::clone(state),
+            admission::admit_stranger,
+        ))
+        .route_layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(Arc::clone(state), admission::limit_time))
+                .layer(RequestBodyLimitLayer::new(max_body_bytes)),
+        )
 }
 
 fn cases() -> Router<Arc<HttpState>> {

@@ -174,7 +174,8 @@ fn unsupported(found: &str, supported: &str) -> Problem {
     )
 }
 
-async fn receive_bytes(request: Request) -> Result<Bytes, Problem> {
+/// Receives a body as it is.
+pub(super) async fn receive_bytes(request: Request) -> Result<Bytes, Problem> {
     Bytes::from_request(request, &())
         .await
         .map_err(|rejection| Problem::of_status(rejection.status(), &rejection.body_text()))

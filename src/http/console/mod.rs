@@ -55,7 +55,14 @@ use super::HttpState;
 
 pub(super) use page::{as_page, errors_as_pages, wants_page};
 
-/// All pages, without limits.
+/// The pages that also those without a key may ask for, without limits.
+pub(super) fn entry() -> Router<Arc<HttpState>> {
+    Router::new()
+        .route("/sign-in", get(sign_in::ask).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+}
+
+/// All other pages, without limits.
 pub(super) fn routes() -> Router<Arc<HttpState>> {
     Router::new()
         .route("/", get(overview::show))
@@ -82,8 +89,6 @@ pub(super) fn routes() -> Router<Arc<HttpState>> {
         .route("/scans/{id}", get(scans::show))
         .route("/scans/{id}/remove", post(scans::remove))
         .route("/scans/{id}/report/{*page}", get(scans::report))
-        .route("/sign-in", get(sign_in::ask).post(sign_in::sign_in))
-        .route("/sign-out", post(sign_in::sign_out))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/audit", get(audit::list))

@@ -8,7 +8,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::super::HttpState;
 use super::super::access::{actor, request_id, session_cookie, session_ended, session_token};
@@ -38,15 +38,28 @@ impl SignInPage {
     }
 }
 
+/// Longest text of an address or form that a page repeats, bytes.
+const MAX_REPEATED_BYTES: usize = 2000;
+
 /// What the address or the form says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
     key: String,
     /// Token of the first start's link.
+    #[serde(deserialize_with = "short")]
     once: String,
     /// Where to go afterwards.
+    #[serde(deserialize_with = "short")]
     next: String,
+}
+
+/// A text that a page repeats; one that is too long is as if it had not been sent.
+fn short<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok(Some(text)
+        .filter(|text| text.len() <= MAX_REPEATED_BYTES)
+        .unwrap_or_default())
 }
 
 /// `GET /sign-in`. A link is followed only by the button of the page: programs that look ahead at

@@ -255,6 +255,35 @@ fn bodies_that_come_slowly_are_cut_off() {
 }
 
 #[test]
+fn slow_sign_ins_keep_nobody_else_out() {
+    let server = Server::fake(ServeLimits {
+        max_requests: 1,
+        ..ServeLimits::default()
+    });
+    let head = "POST /sign-in HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+        Content-Type: application/x-www-form-urlencoded\r\n";
+    let slow: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = server.connect();
+            let expecting = format!("{head}Content-Length: 100\r\nExpect: 100-continue\r\n\r\n");
+            stream.write_all(expecting.as_bytes()).expect("sent");
+            // Said when the body is waited for.
+            let mut told = [0; 25];
+            stream.read_exact(&mut told).expect("an interim answer");
+            assert_eq!(&told[..], b"HTTP/1.1 100 Continue\r\n\r\n");
+            stream
+        })
+        .collect();
+    let list = b"GET /v1/brands HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answer = server.exchange(list);
+    assert_eq!(status_of(&answer), "200", "{answer}");
+    let quick = format!("{head}Content-Length: 10\r\n\r\nkey=ts_abc");
+    let answer = server.exchange(quick.as_bytes());
+    assert_eq!(status_of(&answer), "401", "{answer}");
+    drop(slow);
+}
+
+#[test]
 fn bodies_that_are_too_large_are_refused_before_they_come() {
     let server = Server::fake(ServeLimits {
         max_body_bytes: 1000,

@@ -140,6 +140,29 @@ async fn a_wrong_key_signs_nobody_in_and_is_written_down() {
 }
 
 #[tokio::test]
+async fn who_shows_no_key_is_told_little_back() {
+    let service = Service::guarded(EntranceSettings::default());
+    let wish = |length: usize| format!("/{}", "x".repeat(length - 1));
+    let (kept, dropped) = (wish(2000), wish(2001));
+    let asked = format!("/sign-in?next={kept}");
+    assert!(service.call(page(&asked, "")).await.text().contains(&kept));
+    for name in ["next", "once"] {
+        let asked = format!("/sign-in?{name}={dropped}");
+        let answer = service.call(page(&asked, "")).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert!(!answer.text().contains("xxxx"), "{}", answer.text());
+    }
+    let fields = [("key", "ts_nothing"), ("next", dropped.as_str())];
+    let answer = service.call(form("/sign-in", &fields)).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(!answer.text().contains("xxxx"), "{}", answer.text());
+    for path in ["/sign-in", "/sign-out"] {
+        let answer = service.call(form(path, &[("next", &wish(9000))])).await;
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_signed_in_browser_changes_nothing_for_another_site() {
     let service = Service::guarded(EntranceSettings::default());
     let key = service.key(Role::Operator);
