@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::to_bytes;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::{Instrument, error, info, info_span};
@@ -47,13 +47,30 @@ pub(super) async fn track(mut request: Request, next: Next) -> Response {
     add_headers(response.headers_mut(), &id);
     let status = response.status().as_u16();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    note_request(route, method.as_str(), status, started.elapsed());
+    note_request(route, counted(&method), status, started.elapsed());
     let ms = started.elapsed().as_secs_f64() * 1e3;
     span.in_scope(|| match cause {
         Some(cause) => error!(status, ms, cause, "failed"),
         None => info!(status, ms, "answered"),
     });
     response
+}
+
+/// A method as it is counted. Clients may make up as many names as they like, and each that is counted
+/// stays in memory for as long as the server runs.
+fn counted(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::PATCH
+        | Method::DELETE
+        | Method::OPTIONS
+        | Method::CONNECT
+        | Method::TRACE => method.as_str(),
+        _ => "other",
+    }
 }
 
 /// A panic in a handler is the answer of that request, and of no other.
@@ -159,5 +176,19 @@ mod tests {
             assert_ne!(id_for(given), given);
         }
         assert_ne!(new_id(), new_id());
+    }
+
+    #[test]
+    fn methods_that_clients_make_up_are_counted_as_one() {
+        let counted = |name: &str| {
+            let method = name.parse::<Method>().expect("a method");
+            super::counted(&method).to_owned()
+        };
+        for name in ["GET", "HEAD", "PATCH", "TRACE"] {
+            assert_eq!(counted(name), name);
+        }
+        for name in ["get", "PROPFIND", "X-7f3a"] {
+            assert_eq!(counted(name), "other");
+        }
     }
 }

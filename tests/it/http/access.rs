@@ -585,6 +585,7 @@ async fn the_servers_measurements_are_for_its_own_operators() {
     let service = Service::guarded(EntranceSettings::default());
     let operator = service.key(Role::Operator);
     ask(&service, &operator, "GET", "/v1/assets/7").await;
+    ask(&service, "ts_wrong", "MADEUP7", "/v1/assets").await;
     let mut photo = to("POST", "/v1/match", Body::from(picture(STAR)));
     let kind = "image/png".parse().expect("a header");
     photo.headers_mut().insert("content-type", kind);
@@ -595,6 +596,7 @@ async fn the_servers_measurements_are_for_its_own_operators() {
     let text = told.text();
     for expected in [
         "touchstone_requests_total{route=\"/v1/assets/{id}\",method=\"GET\",status=\"404\"}",
+        "method=\"other\"",
         "touchstone_request_seconds_bucket{route=\"/v1/assets/{id}\",le=\"0.001\"}",
         "touchstone_stage_seconds_bucket{stage=\"embed\"",
         "touchstone_requests_in_progress",
@@ -602,6 +604,7 @@ async fn the_servers_measurements_are_for_its_own_operators() {
     ] {
         assert!(text.contains(expected), "{expected} is missing in {text}");
     }
+    assert!(!text.contains("MADEUP7"), "{text}");
     let other = key_of(&service, "other", Role::Operator, &[]);
     let refused = ask(&service, &other, "GET", "/metrics").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
