@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::HttpState;
@@ -20,15 +21,22 @@ use super::uploads::receive_bytes;
 /// Longest time for the body of a request that shows no key: it is a short form.
 const STRANGERS_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A request's place. Requests carry it along for work that goes on when they are over.
+pub(super) type Place = Arc<OwnedSemaphorePermit>;
+
 /// Turns a request away at once when too many are in progress: waiting in an endless queue would
 /// make all of them late.
 pub(super) async fn admit(
     State(state): State<Arc<HttpState>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match Arc::clone(&state.places).try_acquire_owned() {
-        Ok(_place) => next.run(request).await,
+        Ok(place) => {
+            let place: Place = Arc::new(place);
+            request.extensions_mut().insert(Arc::clone(&place));
+            next.run(request).await
+        }
         Err(_) => Problem::internal(ProblemKind::Busy).into_response(),
     }
 }

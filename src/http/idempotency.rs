@@ -2,6 +2,7 @@
 //! the first one's answer instead of a second deed. After the IETF's draft-ietf-httpapi-idempotency-key-header-07.
 
 use std::collections::HashSet;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -9,9 +10,11 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 
 use super::HttpState;
 use super::access::Caller;
+use super::admission::Place;
 use super::paging::malformed;
 use super::problem::{Problem, ProblemKind};
 use super::uploads::invalid;
@@ -104,7 +107,7 @@ async fn answer_once(
     next: Next,
 ) -> Result<Response, Problem> {
     let memory = caller.memory();
-    let _in_use = InUse::take(state, format!("{} {memory} {key}", caller.tenant))?;
+    let in_use = InUse::take(state, format!("{} {memory} {key}", caller.tenant))?;
     let (head, body) = request.into_parts();
     let body = Bytes::from_request(Request::from_parts(head.clone(), body), &())
         .await
@@ -126,11 +129,32 @@ async fn answer_once(
         }
         None => {}
     }
-    let response = next.run(Request::from_parts(head, Body::from(body))).await;
-    if !response.status().is_success() {
-        return Ok(response);
-    }
-    keep(caller, memory, key, digest, response).await
+    let place = head.extensions.get::<Place>().cloned();
+    let request = Request::from_parts(head, Body::from(body));
+    let (caller, key) = (caller.clone(), key.to_owned());
+    let deed = async move {
+        let _held = (in_use, place);
+        let response = next.run(request).await;
+        if !response.status().is_success() {
+            return Ok(response);
+        }
+        keep(&caller, memory, &key, digest, response).await
+    };
+    to_the_end(deed).await
+}
+
+/// Waits for `deed`, which goes on to its end also when nobody waits for it any more. A request's future
+/// is dropped when its client hangs up or its time is up; the jobs that it began are not, and the client
+/// that comes again because of that must get their answer.
+async fn to_the_end(
+    deed: impl Future<Output = Result<Response, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let done = tokio::spawn(deed.in_current_span()).await;
+    done.unwrap_or_else(|error| match error.try_into_panic() {
+        // Into the net for the panics of all requests.
+        Ok(panic) => resume_unwind(panic),
+        Err(error) => Err(Problem::hidden(ProblemKind::NotReady, &error)),
+    })
 }
 
 async fn keep(

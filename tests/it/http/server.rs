@@ -1,7 +1,7 @@
 //! The real server on a socket: slow, lying and vanishing clients, capacity, and the end.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -281,6 +281,38 @@ fn slow_sign_ins_keep_nobody_else_out() {
     let answer = server.exchange(quick.as_bytes());
     assert_eq!(status_of(&answer), "401", "{answer}");
     drop(slow);
+}
+
+#[test]
+fn a_deed_is_not_done_again_for_a_client_that_hung_up() {
+    let (server, gate) = Server::gated(ServeLimits::default());
+    let listing = json!({ "listing_id": "L1", "photos": [{ "base64": base64(&picture(MOON)) }] });
+    let listing = listing.to_string();
+    let request = format!(
+        "POST /v1/screen HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nIdempotency-Key: k1\r\nContent-Length: {}\r\n\r\n{listing}",
+        listing.len()
+    );
+    let mut gone = server.connect();
+    gone.write_all(request.as_bytes()).expect("sent");
+    gate.wait_for(1);
+    gone.shutdown(Shutdown::Write).expect("hung up");
+    // The server has noticed when it hangs up too.
+    assert_eq!(gone.read(&mut [0]).expect("no answer"), 0);
+    let meanwhile = server.exchange(request.as_bytes());
+    assert_eq!(status_of(&meanwhile), "409", "{meanwhile}");
+    gate.open();
+    let started = Instant::now();
+    let again = loop {
+        let answer = server.exchange(request.as_bytes());
+        if status_of(&answer) != "409" {
+            break answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "{answer}");
+        thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status_of(&again), "200", "{again}");
+    assert!(again.contains("idempotency-replayed: true"), "{again}");
 }
 
 #[test]
