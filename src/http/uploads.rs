@@ -19,6 +19,9 @@ use super::problem::{Problem, ProblemKind};
 /// Pictures in one request: a listing has rarely more than 20.
 pub(super) const MAX_PICTURES: usize = 64;
 
+/// Longest name of a picture, characters; file systems have shorter ones. What is beyond is cut off.
+const MAX_NAME_CHARS: usize = 300;
+
 /// A picture's file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Upload {
@@ -329,6 +332,7 @@ fn check_count(n: usize) -> Result<(), Problem> {
 
 fn name_or_place(name: Option<String>, place: usize) -> String {
     name.filter(|name| !name.trim().is_empty())
+        .map(|name| name.chars().take(MAX_NAME_CHARS).collect())
         .unwrap_or_else(|| format!("picture {}", place + 1))
 }
 
@@ -365,6 +369,15 @@ mod tests {
         assert_eq!(kind("GIF89a"), ProblemKind::Malformed);
         assert_eq!(kind("{\"base46\":\"\"}"), ProblemKind::Invalid);
         assert_eq!(kind("[7]"), ProblemKind::Invalid);
+    }
+
+    #[test]
+    fn names_are_cut_between_characters() {
+        let named = |name: &str| name_or_place(Some(name.to_owned()), 0);
+        let fits = "é".repeat(MAX_NAME_CHARS);
+        assert_eq!(named(&fits), fits);
+        assert_eq!(named(&format!("{fits}é.png")), fits);
+        assert_eq!(named(" "), "picture 1");
     }
 
     #[test]

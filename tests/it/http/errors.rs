@@ -338,6 +338,16 @@ async fn too_many_pictures_are_refused() {
 }
 
 #[tokio::test]
+async fn names_of_files_are_cut_before_they_are_kept_or_repeated() {
+    let service = Service::new();
+    let name = "n".repeat(100_000);
+    let parts = [("photo", Some(name.as_str()), &b"no picture"[..])];
+    let answer = service.post_form("/v1/match", &parts).await;
+    let problem = check_problem(&answer, 422, "no picture");
+    assert_eq!(problem["picture"], name[..300]);
+}
+
+#[tokio::test]
 async fn failures_of_this_side_are_not_told() {
     for mood in [Mood::Panics, Mood::Fails] {
         let service = Service::with(MoodyEmbedder::new(mood), ServeLimits::default());
