@@ -1,6 +1,8 @@
 //! All findings that pass the filters, for spreadsheets and programs, written while they are read.
 
-use axum::extract::Query;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -8,6 +10,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
+use super::HttpState;
 use super::access::{BrandScope, Caller};
 use super::findings::FindingQuery;
 use super::paging::{cursor, cursor_text, malformed};
@@ -45,6 +48,7 @@ pub(super) enum ExportFormat {
     ))),
 )]
 pub(super) async fn export(
+    State(state): State<Arc<HttpState>>,
     caller: Caller,
     Query(query): Query<FindingQuery>,
 ) -> Result<Response, Problem> {
@@ -55,6 +59,7 @@ pub(super) async fn export(
         return Err(malformed("an export has no pages: leave out after"));
     }
     filter.limit = Some(PAGE);
+    let place = state.downloads.begin()?;
     // The first page is read before the head of the answer goes out: until then errors can be told.
     let first_filter = filter.clone();
     let first = caller.run(Lane::Reads, move |engine| {
@@ -67,7 +72,9 @@ pub(super) async fn export(
     });
     note.await?;
     let engine = caller.engine();
-    let body = body_of(move |send| write_all(&engine, &scope, filter, first, format, send));
+    let body = body_of(place, move |send| {
+        write_all(&engine, &scope, filter, first, format, send);
+    });
     let (kind, name) = match format {
         ExportFormat::Csv => ("text/csv; charset=utf-8", "findings.csv"),
         ExportFormat::Jsonl => ("application/jsonl", "findings.jsonl"),

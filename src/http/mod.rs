@@ -105,6 +105,7 @@ pub struct HttpState {
     /// The same for those who sign in or out, and need no key for it: they take nobody else's.
     strangers: Arc<Semaphore>,
     keys_in_use: idempotency::KeysInUse,
+    downloads: pieces::Downloads,
     /// For photos that requests name by their address; `None`: they may not.
     fetcher: Option<Arc<Fetcher>>,
     /// For what webhooks are told.
@@ -123,6 +124,7 @@ impl HttpState {
             strangers: Arc::new(Semaphore::new(N_STRANGERS)),
             limits,
             keys_in_use: idempotency::KeysInUse::default(),
+            downloads: pieces::Downloads::default(),
             fetcher: None,
             teller: Arc::new(Fetcher::new(FetchPolicy::default())),
         }

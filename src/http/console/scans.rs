@@ -202,10 +202,12 @@ pub(super) async fn remove(caller: Caller, Path(id): Path<String>) -> Result<Red
 /// `GET /scans/{id}/report/{page}`: pages with pictures; the first is `results.html`, the others lie in the
 /// folder that its links name.
 pub(super) async fn report(
+    State(state): State<Arc<HttpState>>,
     caller: Caller,
     Path((id, page)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let id = scan_id(&id)?;
+    let place = state.downloads.begin()?;
     let read = caller.run(Lane::Reads, move |engine| {
         let scan = engine.store().scan(id)?;
         let path = report_page(engine, &scan, &page)?;
@@ -222,5 +224,5 @@ pub(super) async fn report(
         ),
         (header::CONTENT_SECURITY_POLICY, REPORT_POLICY),
     ];
-    Ok((headers, body_of_file(file)).into_response())
+    Ok((headers, body_of_file(place, file)).into_response())
 }

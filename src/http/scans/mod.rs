@@ -322,11 +322,13 @@ pub(super) struct ResultQuery {
     ))),
 )]
 pub(super) async fn result(
+    State(state): State<Arc<HttpState>>,
     caller: Caller,
     Place(id): Place<String>,
     Query(query): Query<ResultQuery>,
 ) -> Result<Response, Problem> {
     let id = scan_id(&id)?;
+    let place = state.downloads.begin()?;
     let (format, kind) = match query.format.unwrap_or_default() {
         ResultFormat::Jsonl => (ReportFormat::Jsonl, "application/jsonl"),
         ResultFormat::Csv => (ReportFormat::Csv, "text/csv; charset=utf-8"),
@@ -353,7 +355,7 @@ pub(super) async fn result(
             format!("attachment; filename=\"scan-{}.{format}\"", id.0),
         ),
     ];
-    Ok((headers, body_of_file(file)).into_response())
+    Ok((headers, body_of_file(place, file)).into_response())
 }
 
 /// The files of a scan that has results.
