@@ -62,10 +62,14 @@ fn tend(tenants: &Tenants, stop: &AtomicBool) {
     let mut forgot_at: Option<Instant> = None;
     while goes_on() {
         let forgets = forgot_at.is_none_or(|at| at.elapsed() >= FORGET_EVERY);
-        if forgets {
+        // What is past its time is forgotten also where nobody has asked for anything for long.
+        let engines: Box<dyn Iterator<Item = Arc<Engine>>> = if forgets {
             forgot_at = Some(Instant::now());
-        }
-        for engine in tenants.engines() {
+            Box::new(tenants.all())
+        } else {
+            Box::new(tenants.engines().into_iter())
+        };
+        for engine in engines.take_while(|_| goes_on()) {
             engine.tend(forgets, goes_on);
         }
         telemetry::sum_up();

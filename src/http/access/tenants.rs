@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::iter;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -64,8 +65,7 @@ impl Tenants {
         if let Some(workers) = self.known(name) {
             return Ok(workers);
         }
-        let default = self.default.engine();
-        let engine = default.open_beside(tenant_home(&default.settings().home, name))?;
+        let engine = self.open_folder(name)?;
         tracing::info!(tenant = %name, "opened");
         let workers = Arc::new(self.default.beside(Arc::new(engine)));
         let mut open = lock(&self.open);
@@ -96,6 +96,30 @@ impl Tenants {
         let mut engines = vec![self.default.engine()];
         engines.extend(lock(&self.open).values().map(|open| open.workers.engine()));
         engines
+    }
+
+    /// All engines in turn, the default one first. One that is not open is opened for as long as it is
+    /// looked at, and takes no place of those that are in use.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Engine>> {
+        let others = self.names().into_iter().filter_map(move |name| {
+            let engine = self.looked_at(&name);
+            engine
+                .inspect_err(|error| tracing::error!(%error, tenant = %name, "could not be opened"))
+                .ok()
+        });
+        iter::once(self.default.engine()).chain(others)
+    }
+
+    fn looked_at(&self, name: &TenantName) -> Result<Arc<Engine>, EngineError> {
+        if let Some(open) = lock(&self.open).get(name) {
+            return Ok(open.workers.engine());
+        }
+        self.open_folder(name).map(Arc::new)
+    }
+
+    fn open_folder(&self, name: &TenantName) -> Result<Engine, EngineError> {
+        let default = self.default.engine();
+        default.open_beside(tenant_home(&default.settings().home, name))
     }
 
     /// The tenants that have a folder, but for the default one.

@@ -85,7 +85,7 @@ fn work(tenants: &Tenants, fetcher: Option<Arc<Fetcher>>, keep_days: u32, stop: 
         let mut did_one = false;
         if forgot_at.is_none_or(|at| at.elapsed() >= FORGET_EVERY) {
             forgot_at = Some(Instant::now());
-            for engine in tenants.engines() {
+            for engine in tenants.all() {
                 forget_expired(&engine, keep_days);
             }
         }

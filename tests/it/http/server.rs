@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -16,9 +17,12 @@ use tokio::sync::oneshot;
 use super::service::{
     Gate, MOON, Mood, MoodyEmbedder, STAR, Service, asset, base64, open, picture, png,
 };
+use touchstone::config::tenant_home;
+use touchstone::domain::FileDigest;
 use touchstone::embed::Embedder;
 use touchstone::embed::fake::FakeEmbedder;
 use touchstone::http::{EntranceSettings, ServeError, ServeLimits, serve};
+use touchstone::store::{RememberedAnswer, Store};
 
 /// Nothing here should take this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -519,6 +523,51 @@ fn stopping_does_not_wait_for_ever() {
     assert!(started.elapsed() < PATIENCE);
     assert_eq!(rest_of(&mut stream), "", "cut off without an answer");
     gate.open();
+}
+
+/// A tenant's home with an answer that has been remembered for too long; gives its database.
+fn home_with_an_old_answer(service: &Service, tenant: &str) -> PathBuf {
+    let tenant = tenant.parse().expect("a name");
+    let home = tenant_home(&service.engine.settings().home, &tenant);
+    let store = Store::open(&home).expect("a store");
+    let answer = RememberedAnswer {
+        request: FileDigest::of(b""),
+        status: 200,
+        headers: Vec::new(),
+        body: Vec::new(),
+    };
+    store.remember_answer("", "old", &answer).expect("kept");
+    let database = rusqlite::Connection::open(store.path()).expect("a database");
+    let age = "UPDATE remembered_answers SET created_at = '2020-01-01T00:00:00Z'";
+    assert_eq!(database.execute(age, []).expect("aged"), 1);
+    store.path().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_past_its_time_is_forgotten_for_more_tenants_than_are_kept_open() {
+    let service = Service::new();
+    let databases: Vec<PathBuf> = (0..36)
+        .map(|n| home_with_an_old_answer(&service, &format!("t{n}")))
+        .collect();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let state = service.state(open(), ServeLimits::default());
+    let (_stop, stopped) = oneshot::channel::<()>();
+    tokio::spawn(serve(listener, state, async {
+        let _ = stopped.await;
+    }));
+    let n_kept = |path: &PathBuf| -> i64 {
+        let database = rusqlite::Connection::open(path).expect("a database");
+        let count = "SELECT COUNT(*) FROM remembered_answers";
+        let count = database.query_row(count, [], |row| row.get(0));
+        count.expect("a count")
+    };
+    let started = Instant::now();
+    for path in &databases {
+        while n_kept(path) > 0 {
+            assert!(started.elapsed() < 6 * PATIENCE, "{}", path.display());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 #[tokio::test]
