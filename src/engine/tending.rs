@@ -1,6 +1,8 @@
 //! What a long-running process does on the side: finishing checks that a restart cut off, looking
 //! back, forgetting.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::cases::Subject;
 use super::{Engine, EngineError};
 use crate::domain::FindingSource;
@@ -32,7 +34,8 @@ impl Engine {
     /// Checks the photos that a stopped process had promised to check; gives their number.
     ///
     /// # Errors
-    /// [`EngineError`] when the store fails; a photo that cannot be read is let go.
+    /// [`EngineError`] when the store fails; a photo that cannot be read is let go, one that ends in a
+    /// panic is tried again at the next start.
     pub fn finish_held_photos(&self, may_go_on: impl Fn() -> bool) -> Result<usize, EngineError> {
         // Those held from now on are of screenings that finish them themselves.
         let last = self.store.last_held_photo()?;
@@ -54,12 +57,17 @@ impl Engine {
                 keeping: held.keeping,
                 brands: None,
             };
-            match self.open_case(&subject, |_| {}) {
-                Ok(_) => n_done += 1,
-                Err(error) if error.is_bad_input() => {
+            // A panic would keep all photos behind this one from being checked, now and at every start.
+            match catch_unwind(AssertUnwindSafe(|| self.open_case(&subject, |_| {}))) {
+                Ok(Ok(_)) => n_done += 1,
+                Ok(Err(error)) if error.is_bad_input() => {
                     tracing::info!(photo = held.name, %error, "a held photo cannot be read");
                 }
-                Err(error) => return Err(error),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    tracing::error!(photo = held.name, "checking a held photo ended in a panic");
+                    continue;
+                }
             }
             self.store.release_photo(id)?;
         }

@@ -1,6 +1,7 @@
 //! The engines' work on the side: finishing checks that a restart cut off, looking back, forgetting;
 //! for all tenants in one thread, so that it takes one core at most from those who wait.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -45,9 +46,11 @@ impl Drop for Tending {
 fn tend(tenants: &Tenants, stop: &AtomicBool) {
     let goes_on = || !stop.load(Ordering::Relaxed);
     let finish = |engine: &Engine| {
-        if let Err(error) = engine.finish_held_photos(goes_on) {
-            error!(%error, "checks that were cut off could not be finished");
-        }
+        surviving(|| {
+            if let Err(error) = engine.finish_held_photos(goes_on) {
+                error!(%error, "checks that were cut off could not be finished");
+            }
+        });
     };
     finish(&tenants.default_workers().engine());
     for name in tenants.names() {
@@ -70,9 +73,16 @@ fn tend(tenants: &Tenants, stop: &AtomicBool) {
             Box::new(tenants.engines().into_iter())
         };
         for engine in engines.take_while(|_| goes_on()) {
-            engine.tend(forgets, goes_on);
+            surviving(|| engine.tend(forgets, goes_on));
         }
         telemetry::sum_up();
         thread::sleep(PAUSE);
+    }
+}
+
+/// A panic in one tenant's work would end that of all.
+fn surviving(work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        error!("work on the side ended in a panic");
     }
 }

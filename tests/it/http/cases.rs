@@ -616,6 +616,25 @@ async fn a_listing_forgotten_while_its_held_photo_is_checked_stays_forgotten() {
 }
 
 #[tokio::test]
+async fn a_held_photo_that_ends_in_a_panic_keeps_no_other_from_being_checked() {
+    let service = Service::with(MoodyEmbedder::new(Mood::Panics), ServeLimits::default());
+    let photo = |bytes: Vec<u8>| PendingPhoto {
+        listing: serde_json::from_value(json!({ "listing_id": "L1" })).expect("a listing"),
+        kept_as: None,
+        name: "a.png".to_owned(),
+        bytes,
+        keeping: Keeping::default(),
+    };
+    let store = service.engine.store();
+    let held = [photo(picture(STAR)), photo(b"no picture".to_vec())];
+    let ids = store.hold_photos(&held).expect("held");
+    assert_eq!(service.engine.finish_held_photos(|| true).expect("done"), 0);
+    let first = store.next_held_photo(0).expect("a store").expect("held");
+    assert_eq!(Some(first.0), ids[0], "it is tried again at the next start");
+    assert_eq!(store.next_held_photo(first.0).expect("none"), None);
+}
+
+#[tokio::test]
 async fn a_network_that_fails_or_panics_never_lets_a_listing_pass() {
     for mood in [Mood::Fails, Mood::Panics] {
         let service = Service::with(MoodyEmbedder::new(mood), ServeLimits::default());
