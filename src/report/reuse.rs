@@ -40,8 +40,8 @@ pub struct ReuseGroup {
     pub listings: Vec<String>,
 }
 
-/// Watches the photos of a scan. Bounded: when there are too many, photos seen but once are forgotten,
-/// longest unseen first, so that groups may then be larger than they are said to be.
+/// Watches the photos of a scan. Bounded: when there are too many, the half of them that came least often is
+/// forgotten, of those longest unseen first, so that groups may then be larger than they are said to be.
 #[derive(Debug, Default)]
 pub struct Reuse {
     photos: HashMap<FileDigest, Seen>,
@@ -109,23 +109,14 @@ impl Reuse {
     }
 
     fn forget(&mut self) {
-        let mut last_rows: Vec<_> = self.photos.values().map(|seen| seen.last_row).collect();
-        let middle = last_rows.len() / 2;
-        let (_, &mut median, _) = last_rows.select_nth_unstable(middle);
+        // No two photos have one last row, so that it is the half whatever they are like: less, and each further
+        // photo would make a pass over all of them.
+        let rank = |seen: &Seen| (seen.n_rows, seen.last_row);
+        let mut ranks: Vec<_> = self.photos.values().map(rank).collect();
+        let middle = ranks.len() / 2;
+        let (_, &mut median, _) = ranks.select_nth_unstable(middle);
         let before = self.photos.len();
-        self.photos
-            .retain(|_, seen| seen.n_rows > 1 || seen.last_row >= median);
-        // Nearly all come again: the rarest half goes.
-        if self.photos.len() > MAX_PHOTOS * 3 / 4 {
-            let least = self
-                .photos
-                .values()
-                .map(|seen| seen.n_rows)
-                .min()
-                .unwrap_or(0);
-            self.photos
-                .retain(|_, seen| seen.n_rows > least || seen.last_row >= median);
-        }
+        self.photos.retain(|_, seen| rank(seen) >= median);
         self.n_forgotten += (before - self.photos.len()) as u64;
     }
 
@@ -275,7 +266,6 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_what_comes_often_stays() {
-        let mut reuse = Reuse::default();
         let seen = |first_row, n_rows| Seen {
             mark: PhotoMark {
                 hash: [0; 32],
@@ -290,18 +280,25 @@ mod tests {
             sellers: HashSet::new(),
             listings: Vec::new(),
         };
-        for row in 0..1000_u64 {
-            let n_rows = 1 + u64::from(row == 5);
-            let digest = FileDigest::of(&row.to_le_bytes());
-            reuse.photos.insert(digest, seen(row, n_rows));
-        }
-        reuse.forget();
-        assert_eq!(reuse.photos.len(), 501);
-        assert_eq!(reuse.n_forgotten(), 499);
-        assert!(
+        let digest = |row: u64| FileDigest::of(&row.to_le_bytes());
+        let left_of = |n_rows_of: fn(u64) -> u64| {
+            let mut reuse = Reuse::default();
+            for row in 0..1000 {
+                reuse.photos.insert(digest(row), seen(row, n_rows_of(row)));
+            }
+            reuse.forget();
+            assert_eq!((reuse.photos.len(), reuse.n_forgotten()), (500, 500));
             reuse
-                .photos
-                .contains_key(&FileDigest::of(&5_u64.to_le_bytes()))
-        );
+        };
+        // Nearly all came once.
+        let reuse = left_of(|row| 1 + u64::from(row == 5));
+        for (row, stays) in [(5, true), (6, false), (500, false), (501, true)] {
+            assert_eq!(reuse.photos.contains_key(&digest(row)), stays, "{row}");
+        }
+        // All came again but the newest, as after any row that brings a new photo.
+        let reuse = left_of(|row| 2 - u64::from(row == 999));
+        for (row, stays) in [(999, false), (498, false), (499, true), (998, true)] {
+            assert_eq!(reuse.photos.contains_key(&digest(row)), stays, "{row}");
+        }
     }
 }
