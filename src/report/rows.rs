@@ -7,8 +7,8 @@ use std::path::Path;
 use super::{ReportError, read_record};
 use crate::domain::ScannedPhoto;
 
-/// Longest row: findings of one photo and the fields of a listing, which are at most 4 MiB.
-const MAX_ROW_BYTES: u64 = 64 << 20;
+/// Longest row, with its end: findings of one photo and the fields of a listing, which are at most 4 MiB in JSON.
+pub(super) const MAX_ROW_BYTES: u64 = 64 << 20;
 
 /// The rows of a JSONL report, as they are asked for.
 ///
@@ -64,16 +64,49 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next line without its end; `None` when there is none, or when its end is missing.
+    /// The next line without its end; `None` when there is none, or when its end is missing. One that is too long
+    /// is an error: it is not the end of the file.
     pub(super) fn next_whole(&mut self) -> std::io::Result<Option<&[u8]>> {
         self.line.clear();
         let mut bounded = Read::take(&mut self.reader, MAX_ROW_BYTES);
         let n_bytes = bounded.read_until(b'\n', &mut self.line)?;
         if self.line.last() != Some(&b'\n') {
+            if n_bytes as u64 == MAX_ROW_BYTES {
+                let message = format!(
+                    "line {} has more than {MAX_ROW_BYTES} bytes",
+                    self.n_lines + 1
+                );
+                return Err(std::io::Error::new(
+                    std::io::ErrorKind::InvalidData,
+                    message,
+                ));
+            }
             return Ok(None);
         }
         self.n_lines += 1;
         self.end += n_bytes as u64;
         Ok(Some(&self.line[..n_bytes - 1]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_too_long_is_not_the_end_of_the_file() {
+        let mut text = b"first\n".to_vec();
+        text.resize(text.len() + MAX_ROW_BYTES as usize, b'x');
+        text.extend_from_slice(b"\nlast\n");
+        let mut lines = Lines::new(&text[..]);
+        assert_eq!(
+            lines.next_whole().expect("a line"),
+            Some(b"first".as_slice())
+        );
+        let error = lines.next_whole().expect_err("too long");
+        assert!(error.to_string().starts_with("line 2 "), "{error}");
+        let mut lines = Lines::new(&b"first\ncut o"[..]);
+        assert!(lines.next_whole().expect("a line").is_some());
+        assert_eq!(lines.next_whole().expect("the end"), None);
     }
 }
