@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -24,6 +25,7 @@ use super::{ReportError, Summary};
 /// | `reuse` | largest groups of photos that come again: [`ReuseGroup`](super::ReuseGroup) |
 /// | `n_reuse_forgotten` | photos left out of these groups because there were too many |
 /// | `parts` | of a merged scan, the files that it was made of |
+/// | `began_on` | the day on which the first row was made; `null` when nobody knows |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SummaryFile {
     /// What was scanned, and with what.
@@ -74,6 +76,7 @@ impl SummaryFile {
             "reuse": summary.reuse,
             "n_reuse_forgotten": summary.n_reuse_forgotten,
             "parts": parts,
+            "began_on": null,
         });
         let Value::Object(rest) = rest else {
             unreachable!("written as an object");
@@ -84,6 +87,18 @@ impl SummaryFile {
             n_failed: summary.n_failed,
             rest: rest.into_iter().collect(),
         }
+    }
+
+    /// Says on which day the first row was made.
+    #[must_use]
+    pub fn begun_on(mut self, day: Option<Date>) -> Self {
+        self.rest.insert("began_on".to_owned(), json!(day));
+        self
+    }
+
+    /// The day on which the first row was made; `None` when nobody knows.
+    pub fn began_on(&self) -> Option<Date> {
+        self.rest.get("began_on")?.as_str()?.parse().ok()
     }
 
     /// Where the summary of the results at `destination` stands.
@@ -133,11 +148,15 @@ mod tests {
             ..samples::identity()
         };
         let file = SummaryFile::new(scan, &samples::summary(), &[]);
+        assert_eq!(file.began_on(), None);
+        let day = jiff::civil::date(2026, 11, 29);
+        let file = file.begun_on(Some(day));
         file.write(&destination).expect("written");
         let read = SummaryFile::read(&destination)
             .expect("there")
             .expect("a summary");
         assert_eq!((&read.scan, read.n_photos), (&file.scan, file.n_photos));
+        assert_eq!(read.began_on(), Some(day));
         let n = |name: &str| read.rest[name].as_u64().expect("a count");
         assert_eq!(
             n("n_flagged") + n("n_review") + n("n_clear") + read.n_failed,

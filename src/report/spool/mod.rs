@@ -1,20 +1,25 @@
 //! The rows of a scan while it is under way: a file beside the destination, to which rows are only ever
 //! appended, so that a scan that was cut off goes on where it was.
 //!
-//! `DEST.part` holds the rows, `DEST.part.json` what the scan is of. The second is there only while the first
-//! is: it is written after the first was made, and the first goes away only by getting its final name.
+//! `DEST.part` holds the rows, `DEST.part.json` what the scan is of. The second means something only while the first
+//! has rows, or when it says how long they are and a file of that length has their final name.
 
 mod identity;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Zoned;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
 use super::output::{folder_of, sync_folder};
-use super::rows::Lines;
+use super::rows::{Lines, MAX_ROW_BYTES};
 use super::{Output, PhotoRecord, ReportError, read_record};
-use crate::domain::ScannedPhoto;
+use crate::domain::{Listing, ScannedPhoto, Seller};
 
 pub use identity::{ScanIdentity, SourceState};
 
@@ -27,10 +32,24 @@ const SYNC_EVERY: Duration = Duration::from_secs(5);
 pub struct Spool {
     file: BufWriter<File>,
     partial: PathBuf,
-    about: PathBuf,
+    about_at: PathBuf,
+    about: About,
     n_rows: u64,
     n_bytes: u64,
     synced: Instant,
+}
+
+/// What is said beside the rows.
+#[derive(Debug, Serialize, Deserialize)]
+struct About {
+    #[serde(flatten)]
+    scan: ScanIdentity,
+    /// The day on which the first row was made; `None` when nobody knows.
+    #[serde(default)]
+    began_on: Option<Date>,
+    /// Length of all rows together, bytes, once they may get their final name.
+    #[serde(default)]
+    n_bytes: Option<u64>,
 }
 
 impl Spool {
@@ -40,14 +59,40 @@ impl Spool {
     /// [`ReportError::Unfinished`] when there are rows already, [`ReportError::InUse`] when another process
     /// writes them, [`ReportError::Create`].
     pub fn begin(destination: &Path, identity: &ScanIdentity) -> Result<Self, ReportError> {
-        let spool = Self::open(destination)?;
+        let spool = Self::open(destination, identity)?;
         if spool.n_bytes > 0 {
             return Err(ReportError::Unfinished {
                 partial: spool.name(),
                 n_bytes: spool.n_bytes,
             });
         }
-        spool.begun(identity)
+        spool.begun()
+    }
+
+    /// Begins with the `n_rows` rows of the finished scan at `destination`, of which more is to come; they stay
+    /// there as well until all is done. `began_on` is the day on which the first of them was made.
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin) and [`write`](Self::write), and [`ReportError::Read`].
+    pub fn behind(
+        destination: &Path,
+        identity: &ScanIdentity,
+        n_rows: u64,
+        began_on: Option<Date>,
+    ) -> Result<Self, ReportError> {
+        let mut spool = Self::begin(destination, identity)?;
+        // Cut off on the way, it goes on with as many rows as there are.
+        spool.about.began_on = began_on;
+        write_json(&spool.about_at, &spool.about)?;
+        let finished = File::open(destination);
+        let mut finished = finished.map_err(|source| ReportError::Read {
+            path: destination.display().to_string(),
+            source,
+        })?;
+        let copied = io::copy(&mut finished, spool.file.get_mut());
+        spool.n_bytes = copied.map_err(|e| spool.failed(e))?;
+        spool.n_rows = n_rows;
+        Ok(spool)
     }
 
     /// Goes on with rows that are there, or begins them. `is_next` is asked for each row, in their order,
@@ -56,24 +101,26 @@ impl Spool {
     ///
     /// # Errors
     /// [`ReportError::OtherScan`] when what is there is of another scan, [`ReportError::OtherListings`] when
-    /// its source has changed, and those of [`begin`](Self::begin).
+    /// its source has changed, [`ReportError::BadRow`] for what is no row before one that is, and those of
+    /// [`begin`](Self::begin).
     pub fn resume(
         destination: &Path,
         identity: &ScanIdentity,
         mut is_next: impl FnMut(&ScannedPhoto) -> Result<(), String>,
     ) -> Result<Self, ReportError> {
-        let mut spool = Self::open(destination)?;
-        let Some(earlier) = read_json::<ScanIdentity>(&spool.about)? else {
-            if spool.n_bytes > 0 {
-                let difference = format!("{} does not say what it is of", spool.about.display());
-                return Err(ReportError::OtherScan {
-                    partial: spool.name(),
-                    difference,
-                });
-            }
-            return spool.begun(identity);
+        let mut spool = Self::open(destination, identity)?;
+        // Without rows nothing can be lost, whatever is said beside them.
+        if spool.n_bytes == 0 {
+            return spool.begun();
+        }
+        let Some(earlier) = read_json::<About>(&spool.about_at)? else {
+            let difference = format!("{} does not say what it is of", spool.about_at.display());
+            return Err(ReportError::OtherScan {
+                partial: spool.name(),
+                difference,
+            });
         };
-        if let Some(difference) = identity.difference(&earlier) {
+        if let Some(difference) = identity.difference(&earlier.scan) {
             return Err(ReportError::OtherScan {
                 partial: spool.name(),
                 difference,
@@ -81,7 +128,8 @@ impl Spool {
         }
         spool.check_rows(&mut is_next)?;
         // The source may have grown behind what was scanned.
-        write_json(&spool.about, identity)?;
+        spool.about.began_on = earlier.began_on;
+        write_json(&spool.about_at, &spool.about)?;
         Ok(spool)
     }
 
@@ -92,10 +140,21 @@ impl Spool {
     /// [`ReportError::Read`].
     pub fn is_published(destination: &Path, identity: &ScanIdentity) -> Result<bool, ReportError> {
         let target = fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
-        let earlier: Option<ScanIdentity> = read_json(&beside(&target, ".part.json"))?;
+        let about: Option<About> = read_json(&beside(&target, ".part.json"))?;
         // The source's state too: here rows are not compared with it one by one.
-        let is_same = earlier.is_some_and(|earlier| *identity == earlier);
-        Ok(is_same && target.is_file() && !beside(&target, ".part").exists())
+        let n_bytes = about
+            .filter(|about| about.scan == *identity)
+            .and_then(|about| about.n_bytes);
+        // What has the name may be of the scan before, when the rows of this one were removed.
+        let is_there = fs::metadata(&target)
+            .is_ok_and(|found| found.is_file() && Some(found.len()) == n_bytes);
+        Ok(is_there && !beside(&target, ".part").exists())
+    }
+
+    /// Whether there are rows of a scan under way.
+    pub fn has_rows(destination: &Path) -> bool {
+        let target = fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
+        fs::metadata(beside(&target, ".part")).is_ok_and(|found| found.len() > 0)
     }
 
     /// Removes what is left beside the results of a finished scan.
@@ -106,9 +165,9 @@ impl Spool {
         }
     }
 
-    fn open(destination: &Path) -> Result<Self, ReportError> {
+    fn open(destination: &Path, identity: &ScanIdentity) -> Result<Self, ReportError> {
         let target = fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
-        let [partial, about] = [".part", ".part.json"].map(|ending| beside(&target, ending));
+        let [partial, about_at] = [".part", ".part.json"].map(|ending| beside(&target, ending));
         let failed = |source| ReportError::Create {
             destination: partial.display().to_string(),
             source,
@@ -136,7 +195,12 @@ impl Spool {
         Ok(Self {
             file: BufWriter::new(file),
             partial,
-            about,
+            about_at,
+            about: About {
+                scan: identity.clone(),
+                began_on: Some(Zoned::now().date()),
+                n_bytes: None,
+            },
             n_rows: 0,
             n_bytes,
             synced: Instant::now(),
@@ -144,11 +208,11 @@ impl Spool {
     }
 
     /// Empties the file, then says what it is of.
-    fn begun(mut self, identity: &ScanIdentity) -> Result<Self, ReportError> {
+    fn begun(mut self) -> Result<Self, ReportError> {
         let emptied = self.file.get_mut().set_len(0);
         emptied.map_err(|e| self.failed(e))?;
         self.n_bytes = 0;
-        write_json(&self.about, identity)?;
+        write_json(&self.about_at, &self.about)?;
         Ok(self)
     }
 
@@ -163,9 +227,18 @@ impl Spool {
         let mut end = 0;
         loop {
             let line = lines.next_whole().map_err(|e| self.unreadable(e))?;
-            // What is no row was being written when the power went: what follows was written after it.
-            let Some(row) = line.and_then(|line| read_record(line).ok()) else {
+            let Some(line) = line else {
                 break;
+            };
+            // Zeros are what a power cut leaves of rows being written: what follows was written after them.
+            let is_torn = line.contains(&0);
+            let row = match read_record(line) {
+                Ok(row) => row,
+                Err(_) if is_torn => break,
+                Err(reason) => {
+                    self.check_end(&mut lines, &reason)?;
+                    break;
+                }
             };
             is_next(&row).map_err(|expected| ReportError::OtherListings {
                 partial: self.name(),
@@ -184,6 +257,27 @@ impl Spool {
         Ok(())
     }
 
+    /// Checks that no row follows the line that `reason` speaks of, so that cutting it off costs nothing else.
+    fn check_end(
+        &self,
+        lines: &mut Lines<impl io::BufRead>,
+        reason: &str,
+    ) -> Result<(), ReportError> {
+        let bad_line = lines.n_lines;
+        while let Some(line) = lines.next_whole().map_err(|e| self.unreadable(e))? {
+            if read_record(line).is_ok() {
+                return Err(ReportError::BadRow {
+                    path: self.name(),
+                    line: bad_line,
+                    reason: format!(
+                        "{reason}; rows follow it, so that nothing is cut off: remove the file to begin anew"
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Where the rows are.
     pub fn path(&self) -> &Path {
         &self.partial
@@ -194,12 +288,21 @@ impl Spool {
         self.n_rows
     }
 
-    /// Appends a row, out of this process's hands when this returns.
+    /// The day on which the first row was made; `None` when nobody knows.
+    pub fn began_on(&self) -> Option<Date> {
+        self.about.began_on
+    }
+
+    /// Appends a row, out of this process's hands when this returns. One that could not be read again is a failure,
+    /// without what its listing and seller have besides.
     ///
     /// # Errors
     /// [`ReportError::ScanDiskFull`], [`ReportError::Write`]; what was written before can be continued.
     pub fn write(&mut self, scanned: &ScannedPhoto) -> Result<(), ReportError> {
         let mut line = PhotoRecord::new(scanned).to_line();
+        if let Err(reason) = check_line(&line) {
+            line = PhotoRecord::new(&without_fields(scanned, &reason)).to_line();
+        }
         line.push('\n');
         let written = self
             .file
@@ -238,6 +341,8 @@ impl Spool {
     /// As [`write`](Self::write).
     pub fn publish(&mut self, destination: &Path) -> Result<(), ReportError> {
         self.sync()?;
+        self.about.n_bytes = Some(self.n_bytes);
+        write_json(&self.about_at, &self.about)?;
         let target = fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
         fs::rename(&self.partial, &target).map_err(|e| self.failed(e))?;
         sync_folder(folder_of(&target));
@@ -248,7 +353,7 @@ impl Spool {
     pub fn close(self) {
         // After `publish` the first is not there any more.
         let _ = fs::remove_file(&self.partial);
-        let _ = fs::remove_file(&self.about);
+        let _ = fs::remove_file(&self.about_at);
         sync_folder(folder_of(&self.partial));
     }
 
@@ -265,6 +370,42 @@ impl Spool {
             path: self.name(),
             source,
         }
+    }
+}
+
+/// Whether a row can be read again: in a row the fields of a listing lie deeper than in its manifest, and readers go
+/// only so deep.
+fn check_line(line: &str) -> Result<(), String> {
+    // With its end.
+    let n_bytes = line.len() as u64 + 1;
+    if n_bytes > MAX_ROW_BYTES {
+        return Err(format!(
+            "it has {n_bytes} bytes, at most {MAX_ROW_BYTES} are read"
+        ));
+    }
+    read_record(line.as_bytes()).map(drop)
+}
+
+/// A failure in place of a row that cannot be read again.
+fn without_fields(scanned: &ScannedPhoto, reason: &str) -> ScannedPhoto {
+    let listing = &scanned.listing;
+    let seller = listing.seller.as_ref().map(|seller| Seller {
+        id: seller.id.clone(),
+        name: seller.name.clone(),
+        country: seller.country.clone(),
+        ..Seller::default()
+    });
+    ScannedPhoto {
+        listing: Arc::new(Listing {
+            listing_id: listing.listing_id.clone(),
+            seller,
+            ..Listing::default()
+        }),
+        mark: None,
+        outcome: Err(format!(
+            "the row with the listing's fields could not be read again: {reason}"
+        )),
+        ..scanned.clone()
     }
 }
 
