@@ -3,13 +3,17 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use jiff::civil::Date;
 
 use crate::domain::{FileDigest, ScanStamp};
 use crate::engine::{EarlierAnswer, EarlierAnswers};
 use crate::report::{EarlierRows, ScanIdentity, SummaryFile};
 
 /// A finished scan whose answers are looked up.
-pub(super) struct EarlierScan(EarlierRows);
+pub(super) struct EarlierScan {
+    rows: EarlierRows,
+    began_on: Option<Date>,
+}
 
 impl EarlierScan {
     /// Opens the JSONL results of an earlier scan; `None`, with a warning, when its answers cannot be
@@ -38,17 +42,23 @@ impl EarlierScan {
             );
             return Ok(None);
         }
-        Ok(EarlierRows::open(path).with_context(reading)?.map(Self))
+        let began_on = summary.began_on();
+        let rows = EarlierRows::open(path).with_context(reading)?;
+        Ok(rows.map(|rows| Self { rows, began_on }))
     }
 }
 
 impl EarlierAnswers for EarlierScan {
     fn stamp(&self) -> &ScanStamp {
-        self.0.stamp()
+        self.rows.stamp()
+    }
+
+    fn began_on(&self) -> Option<Date> {
+        self.began_on
     }
 
     fn answer(&self, photo: &FileDigest) -> Option<EarlierAnswer> {
-        let row = self.0.row(photo)?;
+        let row = self.rows.row(photo)?;
         let verdict = row.outcome.ok()?;
         let mut findings = verdict.findings;
         for finding in &mut findings {

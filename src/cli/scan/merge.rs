@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use jiff::civil::Date;
 
 use super::destinations::Destination;
 use super::{display, outcome_of, print_summary};
@@ -58,7 +59,9 @@ pub(super) fn run(settings: Settings, command: MergeCommand) -> anyhow::Result<O
         .map(|part| display(&part.path))
         .collect();
     if !Output::is_stream(&command.out) {
-        SummaryFile::new(parts.identity, &summary, &names).write(&command.out)?;
+        SummaryFile::new(parts.identity, &summary, &names)
+            .begun_on(parts.began_on)
+            .write(&command.out)?;
     }
     print_summary(&summary)?;
     Ok(outcome_of(summary.n_failed))
@@ -76,6 +79,8 @@ struct Parts {
     identity: ScanIdentity,
     /// Of the slowest.
     elapsed: Duration,
+    /// Of the first; `None` when it is not known of all.
+    began_on: Option<Date>,
 }
 
 impl Parts {
@@ -83,6 +88,7 @@ impl Parts {
         let mut by_shard: BTreeMap<Shard, Part> = BTreeMap::new();
         let mut first: Option<(ScanIdentity, &Path)> = None;
         let mut elapsed_s = 0.0_f64;
+        let mut days = Vec::new();
         for path in paths {
             let name = display(path);
             let summary = SummaryFile::read(path)?.with_context(|| {
@@ -114,6 +120,7 @@ impl Parts {
             }
             let elapsed = summary.rest.get("elapsed_s").and_then(|s| s.as_f64());
             elapsed_s = elapsed_s.max(elapsed.unwrap_or(0.0));
+            days.push(summary.began_on());
             let part = Part {
                 path: path.clone(),
                 n_photos: summary.n_photos,
@@ -143,6 +150,8 @@ impl Parts {
                 ..identity
             },
             elapsed: Duration::try_from_secs_f64(elapsed_s).unwrap_or_default(),
+            // What is not known comes before all days.
+            began_on: days.into_iter().min().flatten(),
         })
     }
 

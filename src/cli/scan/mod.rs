@@ -235,7 +235,10 @@ impl Scan<'_> {
             }
             // Before the file that says that all is done: after a kill in between it is told twice, not never.
             self.announce(&summary)?;
-            SummaryFile::new(self.identity, &summary, &[]).write(&main.path)?;
+            let began_on = spool.as_ref().and_then(Spool::began_on);
+            SummaryFile::new(self.identity, &summary, &[])
+                .begun_on(began_on)
+                .write(&main.path)?;
             match spool {
                 Some(spool) => spool.close(),
                 None => Spool::clear(&main.path),

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Zoned;
+use jiff::civil::Date;
+
 use crate::domain::{AssetId, FileDigest, Finding, PhotoMark, ScanStamp};
 use crate::engine::seen::from_bytes;
 use crate::engine::{Engine, EngineError};
@@ -21,36 +24,49 @@ pub struct EarlierAnswer {
 pub trait EarlierAnswers: Sync {
     /// With what they were made.
     fn stamp(&self) -> &ScanStamp;
+    /// The day on which the first of them was made: which assets counted then follows from their dates. `None`
+    /// when nobody knows.
+    fn began_on(&self) -> Option<Date>;
     /// The answer for a photo; `None` when it was not looked at, or failed.
     fn answer(&self, photo: &FileDigest) -> Option<EarlierAnswer>;
 }
 
 /// How the registry of an earlier scan differs from that of now.
 pub(super) enum Standing {
-    /// Not at all.
-    Same,
-    /// These assets are new, changed or gone.
+    /// These assets are new or changed, or count by their dates now; often none.
     Changed(BTreeSet<AssetId>),
-    /// Nothing can be said: another network or registry, or decisions have taught something since.
+    /// Nothing can be said: another network or registry, or decisions have taught something since, or something
+    /// counts no longer.
     Other,
 }
 
 impl Standing {
-    pub(super) fn new(engine: &Engine, earlier: &ScanStamp) -> Result<Self, EngineError> {
-        let now = engine.scan_stamp()?;
+    pub(super) fn new(engine: &Engine, answers: &dyn EarlierAnswers) -> Result<Self, EngineError> {
+        let (now, earlier) = (engine.scan_stamp()?, answers.stamp());
         if (&earlier.model, &earlier.registry) != (&now.model, &now.registry)
             || earlier.registry_revision > now.registry_revision
             || earlier.taught != now.taught
         {
             return Ok(Self::Other);
         }
-        if earlier.registry_revision == now.registry_revision {
-            return Ok(Self::Same);
+        let (store, today) = (engine.store(), Zoned::now().date());
+        let changed = store.assets_changed_since(earlier.registry_revision)?;
+        let registry = engine.registry();
+        let is_off = |id: &AssetId| registry.active_asset(*id).is_none();
+        // Of what two brands are as likely for, the other one has all when the one is gone: no photo says by itself
+        // whether it was of these.
+        if changed.iter().any(is_off)
+            || store.has_removed_since(earlier.registry_revision)?
+            || store.has_expired_between(answers.began_on(), today)?
+        {
+            tracing::info!(
+                "something registered was removed, disabled or has expired since the earlier scan: every photo \
+                 is looked at"
+            );
+            return Ok(Self::Other);
         }
-        let changed = engine
-            .store()
-            .assets_changed_since(earlier.registry_revision)?;
-        Ok(Self::Changed(changed.into_iter().collect()))
+        let begun = store.assets_begun_between(answers.began_on(), today)?;
+        Ok(Self::Changed(changed.into_iter().chain(begun).collect()))
     }
 
     /// Whether a look at the photo now would give the same. Where the registry has changed, that is known
@@ -62,7 +78,6 @@ impl Standing {
         answer: &EarlierAnswer,
     ) -> bool {
         match self {
-            Self::Same => true,
             Self::Other => false,
             Self::Changed(changed) => {
                 let registry = engine.registry();
@@ -71,10 +86,13 @@ impl Standing {
                         && registry.active_asset(finding.asset_id).is_some()
                 });
                 drop(registry);
-                untouched && is_far_from(engine, photo, changed).unwrap_or_else(|error| {
-                    tracing::warn!(%photo, %error, "what is kept of a photo cannot be compared");
-                    false
-                })
+                let is_far = || {
+                    is_far_from(engine, photo, changed).unwrap_or_else(|error| {
+                        tracing::warn!(%photo, %error, "what is kept of a photo cannot be compared");
+                        false
+                    })
+                };
+                untouched && (changed.is_empty() || is_far())
             }
         }
     }

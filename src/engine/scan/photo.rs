@@ -73,7 +73,7 @@ impl<'a> Looker<'a> {
             Cache::with_weighter(n_expected, options.cache_bytes, AnswerBytes)
         });
         let earlier = options.earlier.map(|answers| {
-            let standing = Standing::new(engine, answers.stamp())?;
+            let standing = Standing::new(engine, answers)?;
             Ok::<_, EngineError>((answers, standing))
         });
         Ok(Self {

@@ -1,5 +1,6 @@
 //! Photos that were seen before an asset was registered.
 
+use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::findings::seller;
@@ -66,6 +67,55 @@ impl Store {
         })
     }
 
+    /// Whether assets or pictures were removed after a revision.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn has_removed_since(&self, revision: u64) -> Result<bool, StoreError> {
+        self.connections.read_one(|conn| {
+            Ok(conn
+                .prepare_cached("SELECT 1 FROM removals WHERE revision > ?1 LIMIT 1")?
+                .exists([revision as i64])?)
+        })
+    }
+
+    /// Enabled assets whose dates begin after `day` and until `today`, by id; all that begin until `today` where
+    /// `day` is not known.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn assets_begun_between(
+        &self,
+        day: Option<Date>,
+        today: Date,
+    ) -> Result<Vec<AssetId>, StoreError> {
+        self.connections.read_one(|conn| {
+            let mut statement = conn.prepare_cached(
+                "SELECT id FROM assets WHERE enabled AND valid_from > ?1 AND valid_from <= ?2
+                 ORDER BY id",
+            )?;
+            let days = params![text_of(day), today.to_string()];
+            let ids = statement.query_map(days, |row| row.get(0).map(AssetId))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Whether the dates of an enabled asset ended on `day` or later, before `today`; any before `today` where `day`
+    /// is not known.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn has_expired_between(&self, day: Option<Date>, today: Date) -> Result<bool, StoreError> {
+        self.connections.read_one(|conn| {
+            Ok(conn
+                .prepare_cached(
+                    "SELECT 1 FROM assets WHERE enabled AND valid_until >= ?1 AND valid_until < ?2
+                     LIMIT 1",
+                )?
+                .exists(params![text_of(day), today.to_string()])?)
+        })
+    }
+
     /// Notes that a photo was compared with the registry as of `revision`, and keeps what was found.
     ///
     /// # Errors
@@ -114,6 +164,11 @@ impl Store {
     }
 }
 
+/// A day as the database has it, by which days are in their order; an unknown one is before all.
+fn text_of(day: Option<Date>) -> String {
+    day.map_or_else(String::new, |day| day.to_string())
+}
+
 /// Its listing may have been forgotten while the photo was looked at.
 fn is_there(conn: &Connection, sighting: SightingId) -> Result<bool, StoreError> {
     Ok(conn
@@ -136,4 +191,50 @@ fn sightings_of(
         sightings.push((SightingId(row.get(0)?), seller(row, 1)?));
     }
     Ok(sightings)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::domain::{AssetDraft, AssetKind};
+
+    #[test]
+    fn what_counts_by_its_dates_or_no_longer_is_found() {
+        let store = Store::open_in_memory().expect("a store");
+        let mut draft = AssetDraft::new("Acme", "Star", AssetKind::Logo);
+        draft.valid_from = Some(date(2026, 1, 15));
+        draft.valid_until = Some(date(2026, 9, 30));
+        let dated = store.register(&draft, &[]).expect("registered").asset_id;
+        let always = AssetDraft::new("Acme", "Moon", AssetKind::Logo);
+        let always = store.register(&always, &[]).expect("registered").asset_id;
+        let begun = |day, today| store.assets_begun_between(day, today).expect("a database");
+        let expired = |day, today| store.has_expired_between(day, today).expect("a database");
+        let (first, last) = (date(2026, 1, 15), date(2026, 9, 30));
+        for (day, today, is_begun) in [
+            (Some(date(2026, 1, 14)), first, true),
+            (None, first, true),
+            (Some(first), last, false),
+            (Some(date(2025, 12, 31)), date(2026, 1, 14), false),
+        ] {
+            let expected = if is_begun { vec![dated] } else { Vec::new() };
+            assert_eq!(begun(day, today), expected, "{day:?} {today}");
+        }
+        let after = date(2026, 10, 1);
+        for (day, today, is_expired) in [
+            (Some(last), after, true),
+            (None, after, true),
+            (Some(last), last, false),
+            (Some(after), date(2027, 1, 1), false),
+        ] {
+            assert_eq!(expired(day, today), is_expired, "{day:?} {today}");
+        }
+        store.set_enabled(dated, false).expect("disabled");
+        assert!(begun(None, after).is_empty() && !expired(None, after));
+        let revision = store.revision().expect("a database");
+        assert!(!store.has_removed_since(revision).expect("a database"));
+        store.remove_asset(always).expect("removed");
+        assert!(store.has_removed_since(revision).expect("a database"));
+    }
 }
