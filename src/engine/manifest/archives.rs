@@ -144,7 +144,7 @@ fn tar_members(
 }
 
 fn broken(name: &str, cause: &dyn std::fmt::Display) -> ManifestError {
-    ManifestError::BadLine {
+    ManifestError::BrokenOff {
         source_name: name.to_owned(),
         reason: format!("the archive cannot be read on: {cause}"),
     }
@@ -390,7 +390,10 @@ mod tests {
         let tar = tar_of(&MEMBERS);
         for n in [0, 100, 512, 700, 1600, 3000, tar.len() - 1500] {
             let listings = read("x.tar", &tar[..n]);
-            let told = listings.iter().any(Result::is_err);
+            let ends = |listing: &Result<_, ManifestError>| {
+                listing.as_ref().is_err_and(ManifestError::ends_the_source)
+            };
+            let told = listings.iter().any(ends);
             assert!(told || n == 0, "{n}");
         }
         assert!(read_archive(Path::new("absent.tar"), "absent.tar", ArchiveKind::Tar).is_err());

@@ -69,6 +69,14 @@ pub enum ManifestError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What cannot be read on, and is not known to be at its end.
+    #[error("{source_name}: {reason}")]
+    BrokenOff {
+        /// File, and line where there is one.
+        source_name: String,
+        /// Why.
+        reason: String,
+    },
     /// A line whose values do not hold together.
     #[error("{source_name}: {cause}")]
     BadValue {
@@ -96,8 +104,25 @@ impl ManifestError {
             Self::BadPattern { pattern, .. } => pattern.clone(),
             Self::NotFetched { source_name, .. }
             | Self::BadLine { source_name, .. }
+            | Self::BrokenOff { source_name, .. }
             | Self::BadValue { source_name, .. }
             | Self::NoBrand { source_name } => source_name.clone(),
+        }
+    }
+
+    /// Whether photos that nobody can count are missing behind it, and may be there when it is read again: no bad
+    /// line, of which the same would be said each time.
+    pub fn ends_the_source(&self) -> bool {
+        match self {
+            Self::BrokenOff { .. } => true,
+            // An object whose name is no address is none of these: others follow it.
+            Self::NotFetched { cause, .. } => !matches!(cause, FetchError::NoStoreAddress(_)),
+            // What is closed to us, gone or damaged stays so.
+            Self::Unreadable { cause, .. } => !matches!(
+                cause.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound | io::ErrorKind::Other
+            ),
+            _ => false,
         }
     }
 
@@ -155,6 +180,39 @@ fn pictures_under(folder: &Path) -> impl Iterator<Item = Result<PathBuf, Manifes
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_there_next_time_is_told_from_bad_lines() {
+        let (source_name, reason) = ("l.jsonl line 3".to_owned(), "odd".to_owned());
+        let bad = ManifestError::BadLine {
+            source_name: source_name.clone(),
+            reason: reason.clone(),
+        };
+        let broken = ManifestError::BrokenOff {
+            source_name,
+            reason,
+        };
+        assert!(!bad.ends_the_source() && broken.ends_the_source());
+        let no_address = "s3://".parse::<crate::fetch::StoreAddress>();
+        let not_fetched = |cause| ManifestError::NotFetched {
+            source_name: "s3://b/photos/".to_owned(),
+            cause,
+        };
+        let no_address = FetchError::NoStoreAddress(no_address.expect_err("no bucket"));
+        assert!(!not_fetched(no_address).ends_the_source());
+        let address = "s3://b/photos/".to_owned();
+        assert!(not_fetched(FetchError::NotThere { address }).ends_the_source());
+        for (kind, ends) in [
+            (io::ErrorKind::PermissionDenied, false),
+            (io::ErrorKind::NotFound, false),
+            (io::ErrorKind::TimedOut, true),
+            (io::ErrorKind::StaleNetworkFileHandle, true),
+        ] {
+            let (path, cause) = (PathBuf::from("a"), io::Error::from(kind));
+            let error = ManifestError::Unreadable { path, cause };
+            assert_eq!(error.ends_the_source(), ends, "{kind:?}");
+        }
+    }
 
     #[test]
     fn place_and_reason_part_even_where_names_hold_colons() {

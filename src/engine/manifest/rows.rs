@@ -125,9 +125,20 @@ fn csv_row(
         Some(line) => format!("{} line {line}", path.display()),
         None => path.display().to_string(),
     };
-    let record = record.map_err(|cause| ManifestError::BadLine {
-        source_name: at(cause.position().map(csv::Position::line)),
-        reason: cause.to_string(),
+    let record = record.map_err(|cause| {
+        let source_name = at(cause.position().map(csv::Position::line));
+        let reason = cause.to_string();
+        // No line is read after that.
+        if cause.is_io_error() {
+            return ManifestError::BrokenOff {
+                source_name,
+                reason,
+            };
+        }
+        ManifestError::BadLine {
+            source_name,
+            reason,
+        }
     })?;
     let source_name = at(record.position().map(csv::Position::line));
     if record.len() > columns.len() {
@@ -180,7 +191,10 @@ fn json_rows<R: Read>(
                 Ok(Some(line)) => return Some(json_row(&path, line_number, &line)),
                 Err(cause) => {
                     is_broken = true;
-                    return Some(Err(bad_line(&path, line_number, cause.to_string())));
+                    return Some(Err(ManifestError::BrokenOff {
+                        source_name: at_line(&path, line_number),
+                        reason: cause.to_string(),
+                    }));
                 }
             }
         }

@@ -8,6 +8,7 @@ mod held;
 mod known;
 mod photo;
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -69,27 +70,46 @@ pub struct ScanUnit {
     pub photo: String,
     /// Where it is.
     pub place: PhotoPlace,
+    /// Whether the source could not be read on there, so that the scan cannot come to its end.
+    pub breaks_off: bool,
+}
+
+impl ScanUnit {
+    /// Why the source could not be read on there; `None` where it could.
+    pub fn broken_off(&self) -> Option<EngineError> {
+        let (true, PhotoPlace::Nowhere(reason)) = (self.breaks_off, &self.place) else {
+            return None;
+        };
+        let place = &self.listing.listing_id;
+        // Some reasons begin as the error will.
+        let rest = reason.strip_prefix(&format!("reading {place}: "));
+        Some(broken_off(place, rest.unwrap_or(reason)))
+    }
 }
 
 /// The photos of `listings`, of those that are in `shard`. A bad line is one of them, too, in the shard of
-/// its place.
+/// its place; where the source breaks off is in every shard.
 pub fn scan_units(
     listings: Listings,
     shard: Option<Shard>,
 ) -> impl Iterator<Item = ScanUnit> + Send + use<> {
     listings
-        .map(|listing| {
-            listing.unwrap_or_else(|error| {
+        .map(|listing| match listing {
+            Ok((listing, places)) => (listing, places, false),
+            Err(error) => {
                 let listing = Listing {
                     listing_id: error.place(),
                     photos: vec![String::new()],
                     ..Listing::default()
                 };
-                (listing, vec![PhotoPlace::Nowhere(error.reason())])
-            })
+                let places = vec![PhotoPlace::Nowhere(error.reason())];
+                (listing, places, error.ends_the_source())
+            }
         })
-        .filter(move |(listing, _)| shard.is_none_or(|shard| shard.holds(&listing.listing_id)))
-        .flat_map(|(listing, places)| {
+        .filter(move |(listing, _, breaks_off)| {
+            *breaks_off || shard.is_none_or(|shard| shard.holds(&listing.listing_id))
+        })
+        .flat_map(|(listing, places, breaks_off)| {
             let listing = Arc::new(listing);
             places
                 .into_iter()
@@ -98,16 +118,23 @@ pub fn scan_units(
                     photo: listing.photos[idx].clone(),
                     listing: Arc::clone(&listing),
                     place,
+                    breaks_off,
                 })
         })
 }
+
+/// What is said of a photo, or why the scan ends there.
+type Answered = Result<ScannedPhoto, EngineError>;
+
+/// What will be said of the next photo, or why none comes.
+type Awaited = Result<Receiver<Answered>, EngineError>;
 
 /// A photo to look at, and where the answer goes.
 struct Job {
     unit: ScanUnit,
     /// Its bytes, when they come from elsewhere.
     coming: Option<Elsewhere>,
-    answer: SyncSender<ScannedPhoto>,
+    answer: SyncSender<Answered>,
     permit: Permit,
 }
 
@@ -147,7 +174,8 @@ impl Engine {
     /// its own.
     ///
     /// # Errors
-    /// Those of `take`, and those of the database before the first photo.
+    /// Those of `take`; [`EngineError::Unreadable`] where the source breaks off; and what fails on this side, which
+    /// is no answer: another time there would be one. Answers before that are taken.
     pub fn scan<E: From<EngineError>>(
         &self,
         units: impl Iterator<Item = ScanUnit> + Send + 'static,
@@ -157,7 +185,7 @@ impl Engine {
         let looker = Looker::new(self, options)?;
         let window = self.settings.n_threads * PHOTOS_PER_CORE;
         let (to_lookers, jobs) = sync_channel::<Job>(window);
-        let (to_taker, answers) = sync_channel(window);
+        let (to_taker, answers) = sync_channel::<Awaited>(window);
         // Not joined: whoever writes to standard input may never write again, and an error of `take` must
         // end the scan all the same.
         let getter = options.fetcher.clone().map(|fetcher| {
@@ -165,7 +193,16 @@ impl Engine {
             Arc::new(Getter { fetcher, known })
         });
         let reads_with = getter.clone();
-        thread::spawn(move || read(units, reads_with.as_deref(), &to_lookers, &to_taker));
+        thread::spawn(move || {
+            let reading =
+                AssertUnwindSafe(|| read(units, reads_with.as_deref(), &to_lookers, &to_taker));
+            let ended = catch_unwind(reading)
+                .unwrap_or_else(|panic| Err(broken_off("the source", &panic_words(&*panic))));
+            if let Err(error) = ended {
+                // Nobody waits for it when the scan has ended before its time.
+                let _ = to_taker.send(Err(error));
+            }
+        });
         let getter = getter.as_deref();
         let (jobs, is_over) = (Mutex::new(jobs), AtomicBool::new(false));
         thread::scope(|scope| {
@@ -185,10 +222,13 @@ fn read(
     units: impl Iterator<Item = ScanUnit>,
     getter: Option<&Getter>,
     to_lookers: &SyncSender<Job>,
-    to_taker: &SyncSender<Receiver<ScannedPhoto>>,
-) {
+    to_taker: &SyncSender<Awaited>,
+) -> Result<(), EngineError> {
     let held = HeldBytes::new(MAX_HELD_BYTES);
     for unit in units {
+        if let Some(error) = unit.broken_off() {
+            return Err(error);
+        }
         let address = match (&unit.place, getter) {
             (PhotoPlace::Address(address), Some(getter)) => Some((address, getter)),
             _ => None,
@@ -208,9 +248,17 @@ fn read(
             permit,
         };
         // Both ends are gone when the scan has ended before its time.
-        if to_taker.send(answered).is_err() || to_lookers.send(job).is_err() {
+        if to_taker.send(Ok(answered)).is_err() || to_lookers.send(job).is_err() {
             break;
         }
+    }
+    Ok(())
+}
+
+fn broken_off(place: &str, reason: &str) -> EngineError {
+    EngineError::Unreadable {
+        path: place.into(),
+        cause: io::Error::other(reason.to_owned()),
     }
 }
 
@@ -243,15 +291,16 @@ fn look(
         let looked = catch_unwind(AssertUnwindSafe(|| {
             if let (Some(elsewhere), Some(getter)) = (coming, getter) {
                 match getter.arrived(&mut unit, &elsewhere, looker) {
-                    Some(scanned) => return scanned,
+                    Some(scanned) => return Ok(scanned),
                     None => permit.shrink(unit.place.held_bytes()),
                 }
             }
             looker.look_at(unit)
         }));
-        let scanned = looked.unwrap_or_else(|panic| looker.failed(name, &panic_words(&*panic)));
+        let answered =
+            looked.unwrap_or_else(|panic| Ok(looker.failed(name, &panic_words(&*panic))));
         // Nobody waits for it when the scan has ended before its time.
-        let _ = answer.send(scanned);
+        let _ = answer.send(answered);
     }
 }
 
@@ -316,51 +365,18 @@ fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
     format!("an internal error: {}", words.unwrap_or("of unknown kind"))
 }
 
-fn take_all<E>(
-    answers: &Receiver<Receiver<ScannedPhoto>>,
+fn take_all<E: From<EngineError>>(
+    answers: &Receiver<Awaited>,
     take: &mut impl FnMut(ScannedPhoto) -> Result<(), E>,
 ) -> Result<(), E> {
-    while let Ok(answer) = answers.recv() {
-        let scanned = answer
+    while let Ok(awaited) = answers.recv() {
+        let answered = awaited?
             .recv()
             .expect("every job is answered until the scan is over");
-        take(scanned)?;
+        take(answered?)?;
     }
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bad_lines_keep_their_place_and_every_unit_is_in_one_shard() {
-        let listings = || -> Listings {
-            let listing = |id: usize| Listing {
-                listing_id: format!("L-{id}"),
-                photos: vec!["a".into(), "b".into()],
-                ..Listing::default()
-            };
-            Box::new((0..9).map(move |id| match id {
-                4 => Err(super::super::manifest::ManifestError::BadLine {
-                    source_name: "l.csv line 5".into(),
-                    reason: "no photos".into(),
-                }),
-                _ => Ok((
-                    listing(id),
-                    vec![PhotoPlace::Held(vec![1]), PhotoPlace::Held(vec![2])],
-                )),
-            }))
-        };
-        let all: Vec<_> = scan_units(listings(), None).collect();
-        assert_eq!(all.len(), 17);
-        assert_eq!(all[8].place, PhotoPlace::Nowhere("no photos".into()));
-        let shards = (1..=3).map(|number| Shard::new(number, 3).expect("a shard"));
-        let mut parts: Vec<_> = shards
-            .flat_map(|s| scan_units(listings(), Some(s)))
-            .collect();
-        assert_eq!(parts.len(), all.len());
-        parts.retain(|unit| !all.contains(unit));
-        assert!(parts.is_empty());
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ use crate::domain::{
     FileDigest, Finding, Listing, PhotoMark, PhotoVerdict, ScanStamp, ScannedPhoto, Seller,
     StageTimings, Work,
 };
+use crate::embed::EmbedError;
 use crate::engine::manifest::PhotoPlace;
 use crate::engine::seen::sides;
 use crate::engine::{Clock, Engine, EngineError, Lessons};
@@ -41,6 +42,13 @@ impl Weighter<FileDigest, Answer> for AnswerBytes {
         };
         (EMPTY + bytes) as u64
     }
+}
+
+/// Whether the same photo would fail again, wherever and whenever: what else fails on this side says nothing of it.
+fn is_the_photos(error: &EngineError) -> bool {
+    // Numbers that are no embedding come of the picture alone.
+    let has_no_vector = matches!(error, EngineError::Embed(EmbedError::Embedding(_)));
+    error.is_bad_input() || has_no_vector
 }
 
 fn finding_bytes(finding: &Finding) -> usize {
@@ -87,7 +95,10 @@ impl<'a> Looker<'a> {
     }
 
     /// The answer for one photo.
-    pub(super) fn look_at(&self, unit: ScanUnit) -> ScannedPhoto {
+    ///
+    /// # Errors
+    /// What fails on this side.
+    pub(super) fn look_at(&self, unit: ScanUnit) -> Result<ScannedPhoto, EngineError> {
         let mut clock = Clock::start();
         let bytes = match unit.place {
             PhotoPlace::File(path) => self.engine.read_file(&path),
@@ -98,17 +109,17 @@ impl<'a> Looker<'a> {
         let sha256 = bytes.as_ref().ok().map(|bytes| FileDigest::of(bytes));
         let read_ms = clock.lap_ms();
         let mut timings_ms = StageTimings::default();
-        let mut work = Work::Computed;
-        let answer = bytes.and_then(|bytes| {
-            let sha256 = sha256.expect("of bytes that were read");
-            let (answer, how) = self.answer(&bytes, sha256, &mut timings_ms);
-            work = how;
-            answer
-        });
+        let (answer, work) = match bytes {
+            Ok(bytes) => {
+                let sha256 = sha256.expect("of bytes that were read");
+                self.answer(&bytes, sha256, &mut timings_ms)?
+            }
+            Err(reason) => (Err(reason), Work::Computed),
+        };
         let mark = answer.as_ref().ok().map(|looked| looked.mark);
         let seller = unit.listing.seller.as_ref();
         let outcome = answer.map(|looked| self.verdict(&looked, seller, timings_ms));
-        ScannedPhoto {
+        Ok(ScannedPhoto {
             listing: unit.listing,
             photo: unit.photo,
             sha256: sha256.map(|digest| digest.to_hex()),
@@ -117,7 +128,7 @@ impl<'a> Looker<'a> {
             read_ms,
             stamp: Arc::clone(&self.stamp),
             outcome,
-        }
+        })
     }
 
     /// The answer for a photo whose bytes are known to be those of `sha256`; `None` when it is not at hand.
@@ -158,18 +169,18 @@ impl<'a> Looker<'a> {
         bytes: &[u8],
         sha256: FileDigest,
         timings_ms: &mut StageTimings,
-    ) -> (Answer, Work) {
+    ) -> Result<(Answer, Work), EngineError> {
         let Some(cache) = &self.cache else {
             return self.earlier_or_computed(bytes, sha256, timings_ms);
         };
         // Whoever comes second while the first is still looking waits for the first.
         match cache.get_value_or_guard(&sha256, None) {
-            quick_cache::sync::GuardResult::Value(answer) => (answer, Work::Cached),
+            quick_cache::sync::GuardResult::Value(answer) => Ok((answer, Work::Cached)),
             quick_cache::sync::GuardResult::Guard(place) => {
-                let (answer, work) = self.earlier_or_computed(bytes, sha256, timings_ms);
+                let (answer, work) = self.earlier_or_computed(bytes, sha256, timings_ms)?;
                 // The cache may have been emptied meanwhile; nothing is lost.
                 let _ = place.insert(answer.clone());
-                (answer, work)
+                Ok((answer, work))
             }
             quick_cache::sync::GuardResult::Timeout => {
                 self.earlier_or_computed(bytes, sha256, timings_ms)
@@ -182,7 +193,7 @@ impl<'a> Looker<'a> {
         bytes: &[u8],
         sha256: FileDigest,
         timings_ms: &mut StageTimings,
-    ) -> (Answer, Work) {
+    ) -> Result<(Answer, Work), EngineError> {
         if let Some((answers, standing)) = &self.earlier {
             let started = Instant::now();
             let earlier = answers
@@ -195,12 +206,15 @@ impl<'a> Looker<'a> {
                     findings: answer.findings,
                     photo_size: answer.photo_size,
                 };
-                return (Ok(Arc::new(looked)), Work::Earlier);
+                return Ok((Ok(Arc::new(looked)), Work::Earlier));
             }
         }
-        let computed = self.compute(bytes, sha256, timings_ms);
-        let answer = computed.map(Arc::new).map_err(|error| error.to_string());
-        (answer, Work::Computed)
+        let answer = match self.compute(bytes, sha256, timings_ms) {
+            Ok(looked) => Ok(Arc::new(looked)),
+            Err(error) if is_the_photos(&error) => Err(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        Ok((answer, Work::Computed))
     }
 
     fn compute(
