@@ -42,7 +42,7 @@ pub(super) fn run(settings: Settings, command: MergeCommand) -> anyhow::Result<O
     for part in parts.by_shard.values() {
         for row in read_rows(&part.path)? {
             let row = row?;
-            if repeated.contains(&key_number(&row)) && !given.insert(row.key()) {
+            if repeated.contains(&key_number(&row)) && !given.insert(said_in(&row)) {
                 n_left_out += 1;
                 continue;
             }
@@ -192,6 +192,18 @@ impl Parts {
         let again = keys.windows(2).filter(|pair| pair[0] == pair[1]);
         Ok(again.map(|pair| pair[0]).collect())
     }
+}
+
+/// What rows have in common that say the same of the same photo. A listing may come twice, at two sellers, of whom
+/// one is authorised.
+fn said_in(row: &ScannedPhoto) -> String {
+    let seller = serde_json::to_string(&row.listing.seller);
+    let verdict = row.outcome.as_ref().ok().map(|photo| photo.verdict);
+    format!(
+        "{} {verdict:?} {}",
+        row.key(),
+        seller.expect("its keys are texts")
+    )
 }
 
 /// The beginning of the row's key, as a number.

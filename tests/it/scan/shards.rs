@@ -1,9 +1,9 @@
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{COPY, Scene, lasting};
+use super::{COPY, PACK, Scene, lasting};
 
 fn sorted(rows: Vec<Value>) -> Vec<Value> {
     let mut rows = lasting(&rows);
@@ -121,6 +121,43 @@ fn a_photo_that_stands_twice_in_the_source_is_merged_once() {
     let ran = scene.program.done(&["scan", "merge", &merged, &part]);
     assert!(ran.stderr().contains("stand twice"), "{}", ran.stderr());
     assert_eq!(scene.rows("merged.jsonl").len() * 2, n_rows);
+}
+
+#[test]
+fn a_listing_at_two_sellers_of_whom_one_is_authorised_is_merged_twice() {
+    let scene = Scene::new();
+    let pack = fs::canonicalize(PACK).expect("a fixture");
+    let assets = format!(
+        "path,brand,asset,kind,authorised_sellers\n{},Brand,Pack,packaging,s-official\n",
+        pack.display()
+    );
+    let home = scene.path("other-home");
+    let assets = scene.write("assets.csv", &assets);
+    scene.program.done(&["--home", &home, "register", &assets]);
+    let photo = scene.photo("copy.jpg", COPY);
+    let lines: String = ["s-official", "s-1", "s-official"]
+        .iter()
+        .map(|seller| {
+            let line = json!({"listing_id": "L-1", "photos": [photo], "seller": {"id": seller}});
+            format!("{line}\n")
+        })
+        .collect();
+    let manifest = scene.write("listings.jsonl", &lines);
+    let part = scene.path("part.jsonl");
+    let arguments = Scene::arguments(&manifest, &part, &["--shard", "1/1"]);
+    scene
+        .program
+        .done(&[&["--home", &home][..], &arguments].concat());
+    let merged = scene.path("merged.jsonl");
+    let ran = scene.program.done(&["scan", "merge", &merged, &part]);
+    assert!(
+        ran.stderr().contains("1 photos stand twice"),
+        "{}",
+        ran.stderr()
+    );
+    let rows = scene.rows("merged.jsonl");
+    let verdicts: Vec<_> = rows.iter().map(|row| row["verdict"].as_str()).collect();
+    assert_eq!(verdicts, [Some("Clear"), Some("Flagged")]);
 }
 
 #[test]
