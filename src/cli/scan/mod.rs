@@ -20,10 +20,11 @@ use super::{Outcome, fetching, progress};
 use crate::config::Settings;
 use crate::domain::{EventKind, ScannedPhoto};
 use crate::engine::manifest::{PhotoFinder, Source};
-use crate::engine::{EarlierAnswers, Engine, ScanOptions, ScanUnit, scan_units};
+use crate::engine::{EarlierAnswers, Engine, EngineError, ScanOptions, ScanUnit, scan_units};
 use crate::fetch::BlockingFetcher;
 use crate::report::{
-    Reuse, ScanIdentity, ScanWriter, Spool, Summary, SummaryFile, TextStyle, write_summary,
+    ReportError, Reuse, ScanIdentity, ScanWriter, Spool, Summary, SummaryFile, TextStyle,
+    write_summary,
 };
 use crate::scanning::{Documents, MAX_GROUPS, identity, is_next, summarised};
 
@@ -154,19 +155,19 @@ impl Scan<'_> {
         let mut n_told = 0;
         self.look_at(units, |scanned| {
             tell(&bar, &scanned, &mut n_told);
-            for writer in &mut live {
-                writer.write(&scanned)?;
-            }
+            write_live(&mut live, &scanned, has_file)?;
             match &mut spool {
                 Some(spool) => spool.write(&scanned)?,
                 None => {
                     summary.add(&scanned);
                     reuse.add(&scanned);
                 }
+        let has_file = main.is_some();
             }
             bar.inc(1);
             Ok(())
-        })?;
+        })
+        .map_err(|error| told_to_go_on(error, spool.as_ref().filter(|_| has_file)))?;
         bar.finish_and_clear();
         let summary = match &mut spool {
             Some(spool) => {
@@ -310,3 +311,34 @@ type Writers<'a> = Vec<Box<dyn ScanWriter + 'a>>;
 fn display(path: &Path) -> String {
     path.display().to_string()
 }
+/// Writes a row to those who read as it is made. One who has gone ends the scan, unless a file is to be written.
+fn write_live(
+    live: &mut Writers<'_>,
+    scanned: &ScannedPhoto,
+    has_file: bool,
+) -> Result<(), ReportError> {
+    let mut written = Ok(());
+    live.retain_mut(|writer| match writer.write(scanned) {
+        Err(ReportError::ReaderGone { .. }) if has_file => false,
+        Err(error) => {
+            written = Err(error);
+            true
+        }
+        Ok(()) => true,
+    });
+    written
+}
+
+/// Says that what is done is kept, where an error is neither of the rows nor of their readers.
+fn told_to_go_on(error: anyhow::Error, spool: Option<&Spool>) -> anyhow::Error {
+    match spool.filter(|_| error.is::<EngineError>()) {
+        Some(spool) => {
+            let rows = spool.path().display();
+            error.context(format!(
+                "the rows so far are in {rows}: run again with --resume"
+            ))
+        }
+        None => error,
+    }
+}
+

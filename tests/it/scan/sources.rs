@@ -84,6 +84,24 @@ fn a_reader_that_goes_ends_the_scan_quietly_though_more_could_come() {
     drop(to_child);
 }
 
+#[test]
+fn a_reader_that_goes_does_not_end_a_scan_that_is_written_to_a_file_too() {
+    let scene = Scene::new();
+    let manifest = scene.manifest(3);
+    let out = scene.path("out.jsonl");
+    let arguments = Scene::arguments(&manifest, "-", &["--out", &out]);
+    let mut command = scene.program.command(&arguments);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(scene.rows("out.jsonl").len(), 4);
+    assert_eq!(scene.summary("out.jsonl")["n_photos"], 4);
+}
+
 /// The members of an archive: one listing with fields and two photos, one with a photo alone, a damaged one.
 fn members() -> Vec<(&'static str, Vec<u8>)> {
     let read = |name: &str| fs::read(name).expect("a fixture");
