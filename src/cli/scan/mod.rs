@@ -2,9 +2,11 @@
 
 mod destinations;
 mod earlier;
+mod finished;
 mod merge;
 
 use std::io::{self, IsTerminal, Write};
+use std::iter::Peekable;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +17,7 @@ use serde_json::json;
 
 use self::destinations::Destinations;
 use self::earlier::EarlierScan;
+use self::finished::Finished;
 use super::args::{FetchArguments, ScanAction, ScanArguments, ScanCommand};
 use super::{Outcome, fetching, progress};
 use crate::config::Settings;
@@ -56,8 +59,15 @@ fn scan(
     let source = Source::open(&arguments.source, fetcher.as_ref())?;
     let identity = identity(&engine, &source, arguments.shard, fetcher.as_deref())?;
     let may_be_done = arguments.resume || arguments.shard.is_some();
-    if may_be_done && let Some(outcome) = already_done(&destinations, &identity)? {
-        return Ok(outcome);
+    let finished = match may_be_done {
+        true => finished(&destinations, &identity)?,
+        false => None,
+    };
+    // Where the source has no state to compare, its photos are.
+    if identity.source_state.is_some()
+        && let (Some(summary), Some(main)) = (&finished, destinations.main())
+    {
+        return Ok(already_done(&main.path, summary));
     }
     destinations.check()?;
     let under_way = Scan {
@@ -67,6 +77,7 @@ fn scan(
         destinations,
         identity,
         fetcher,
+        finished,
     };
     under_way.run()
 }
@@ -83,28 +94,29 @@ fn fetcher(
     Ok(Some(Arc::new(fetcher)))
 }
 
-/// How a scan ended that needs not be done again; `None` when it must be.
-fn already_done(
+/// What a scan came to that was the same, as far as that shows without reading the source; `None` when there was
+/// none.
+fn finished(
     destinations: &Destinations,
     identity: &ScanIdentity,
-) -> anyhow::Result<Option<Outcome>> {
+) -> anyhow::Result<Option<SummaryFile>> {
     let Some(main) = destinations.main() else {
         return Ok(None);
     };
-    let Some(summary) = SummaryFile::read(&main.path)? else {
-        return Ok(None);
-    };
-    if summary.scan != *identity || !destinations.are_there() {
-        return Ok(None);
-    }
-    Spool::clear(&main.path);
+    let summary = SummaryFile::read(&main.path)?;
+    Ok(summary.filter(|summary| summary.scan == *identity && destinations.are_there()))
+}
+
+/// Says how a scan ended that needs not be done again.
+fn already_done(main: &Path, summary: &SummaryFile) -> Outcome {
+    Spool::clear(main);
     eprintln!(
         "already done: {} photos, {} failed; {}",
         summary.n_photos,
         summary.n_failed,
-        SummaryFile::path_of(&main.path).display()
+        SummaryFile::path_of(main).display()
     );
-    Ok(Some(outcome_of(summary.n_failed)))
+    outcome_of(summary.n_failed)
 }
 
 /// A scan with all that it needs.
@@ -115,36 +127,47 @@ struct Scan<'a> {
     destinations: Destinations,
     identity: ScanIdentity,
     fetcher: Option<Arc<BlockingFetcher>>,
+    /// A scan that was the same, but for what its source holds.
+    finished: Option<SummaryFile>,
+}
+
+/// The photos of a source.
+type Units = Peekable<Box<dyn Iterator<Item = ScanUnit> + Send>>;
+
+/// What is to be done.
+enum Task {
+    /// Nothing: it was done before.
+    Done(Outcome),
+    /// All rows are there; what is made of them is not.
+    Finish,
+    /// To look at what is left of the source, behind the rows that there are, if these are not to be compared with it.
+    Look(Units, Option<u64>),
 }
 
 impl Scan<'_> {
     fn run(self) -> anyhow::Result<Outcome> {
         let main = self.destinations.main().map(|main| main.path.clone());
         let started = Instant::now();
-        if self.arguments.resume
-            && let Some(main) = &main
-            && self.destinations.main_is_rows()
-            && Spool::is_published(main, &self.identity)?
-        {
-            let documents = self.documents()?;
-            let summary = summarised(main, documents, started.elapsed(), 0)?;
-            return self.finish(None, summary);
-        }
-        let mut units = scan_units(self.source.listings()?, self.arguments.shard);
+        let (mut units, n_finished) = match self.task()? {
+            Task::Look(units, n_finished) => (units, n_finished),
+            Task::Done(outcome) => return Ok(outcome),
+            Task::Finish => {
+                let main = main.expect("its rows are there");
+                let documents = self.documents()?;
+                let summary = summarised(&main, documents, started.elapsed(), 0)?;
+                return self.finish(None, summary);
+            }
+        };
         // Rows have a place of their own even when all results go to standard output, unless each can be
         // written there at once.
         let lent = match &main {
             None if self.destinations.need_rows() => Some(tempfile::tempdir()?),
             _ => None,
         };
+        let has_file = main.is_some();
         let rows_at = main.or_else(|| lent.as_ref().map(|folder| folder.path().join("rows")));
         let mut spool = match &rows_at {
-            Some(rows_at) if self.arguments.resume => {
-                Some(Spool::resume(rows_at, &self.identity, |row| {
-                    is_next(&mut units, row)
-                })?)
-            }
-            Some(rows_at) => Some(Spool::begin(rows_at, &self.identity)?),
+            Some(rows_at) => Some(self.spool(rows_at, n_finished, &mut units)?),
             None => None,
         };
         let n_resumed = spool.as_ref().map_or(0, Spool::n_rows);
@@ -162,7 +185,6 @@ impl Scan<'_> {
                     summary.add(&scanned);
                     reuse.add(&scanned);
                 }
-        let has_file = main.is_some();
             }
             bar.inc(1);
             Ok(())
@@ -191,6 +213,81 @@ impl Scan<'_> {
             writer.finish(&summary)?;
         }
         self.finish(spool, summary)
+    }
+
+    /// Compares a finished scan with its source, where only that can tell whether they still belong together.
+    fn task(&self) -> anyhow::Result<Task> {
+        let is_rows = self.destinations.main_is_rows();
+        let Some(main) = self.destinations.main().filter(|_| is_rows) else {
+            return Ok(Task::Look(self.units()?, None));
+        };
+        let is_published =
+            self.arguments.resume && Spool::is_published(&main.path, &self.identity)?;
+        if is_published && self.identity.source_state.is_some() {
+            return Ok(Task::Finish);
+        }
+        // Standard input is read but once: who does not ask to go on with it has all of it looked at.
+        let is_read_once = self.arguments.source == Path::new("-");
+        let is_asked = self.arguments.resume || !is_read_once;
+        let is_there = is_published || (self.finished.is_some() && is_asked);
+        if !is_there || Spool::has_rows(&main.path) {
+            return Ok(Task::Look(self.units()?, None));
+        }
+        let finished = self.finished.as_ref().filter(|_| !is_published);
+        let mut units = self.units()?;
+        let n_rows = finished.map(|summary| summary.n_photos);
+        match (Finished::of(&main.path, n_rows, &mut units)?, finished) {
+            (Finished::Whole, Some(summary)) => Ok(Task::Done(already_done(&main.path, summary))),
+            (Finished::Whole, None) => Ok(Task::Finish),
+            (Finished::Front { n_rows }, _) if self.arguments.resume => {
+                Ok(Task::Look(units, Some(n_rows)))
+            }
+            _ if is_read_once => bail!(
+                "{} holds the results of other lines than standard input has now: write to another --out, or \
+                 leave out --resume",
+                main.path.display()
+            ),
+            _ => {
+                eprintln!(
+                    "the source has other photos than when {} was made: all are looked at",
+                    main.path.display()
+                );
+                Ok(Task::Look(self.units()?, None))
+            }
+        }
+    }
+
+    fn units(&self) -> anyhow::Result<Units> {
+        let units = scan_units(self.source.listings()?, self.arguments.shard);
+        let units: Box<dyn Iterator<Item = ScanUnit> + Send> = Box::new(units);
+        Ok(units.peekable())
+    }
+
+    /// The rows so far, which are taken from `units`; `n_finished` of them are those of a finished scan, and were.
+    fn spool(
+        &self,
+        rows_at: &Path,
+        n_finished: Option<u64>,
+        units: &mut Units,
+    ) -> anyhow::Result<Spool> {
+        if let Some(n_rows) = n_finished {
+            let began_on = self.finished.as_ref().and_then(SummaryFile::began_on);
+            return Ok(Spool::behind(rows_at, &self.identity, n_rows, began_on)?);
+        }
+        if !self.arguments.resume {
+            return Ok(Spool::begin(rows_at, &self.identity)?);
+        }
+        let mut broken_off = None;
+        let resumed = Spool::resume(rows_at, &self.identity, |row| {
+            let next = units.peek().and_then(ScanUnit::broken_off);
+            broken_off = broken_off.take().or(next);
+            is_next(units, row)
+        });
+        match broken_off {
+            // The rows are those of the source, as far as it could be read.
+            Some(error) => Err(error.into()),
+            None => Ok(resumed?),
+        }
     }
 
     fn look_at(
@@ -278,6 +375,37 @@ impl Scan<'_> {
     }
 }
 
+/// Writes a row to those who read as it is made. One who has gone ends the scan, unless a file is to be written.
+fn write_live(
+    live: &mut Writers<'_>,
+    scanned: &ScannedPhoto,
+    has_file: bool,
+) -> Result<(), ReportError> {
+    let mut written = Ok(());
+    live.retain_mut(|writer| match writer.write(scanned) {
+        Err(ReportError::ReaderGone { .. }) if has_file => false,
+        Err(error) => {
+            written = Err(error);
+            true
+        }
+        Ok(()) => true,
+    });
+    written
+}
+
+/// Says that what is done is kept, where an error is neither of the rows nor of their readers.
+fn told_to_go_on(error: anyhow::Error, spool: Option<&Spool>) -> anyhow::Error {
+    match spool.filter(|_| error.is::<EngineError>()) {
+        Some(spool) => {
+            let rows = spool.path().display();
+            error.context(format!(
+                "the rows so far are in {rows}: run again with --resume"
+            ))
+        }
+        None => error,
+    }
+}
+
 fn tell(bar: &ProgressBar, scanned: &ScannedPhoto, n_told: &mut u64) {
     let Err(reason) = &scanned.outcome else {
         return;
@@ -311,34 +439,3 @@ type Writers<'a> = Vec<Box<dyn ScanWriter + 'a>>;
 fn display(path: &Path) -> String {
     path.display().to_string()
 }
-/// Writes a row to those who read as it is made. One who has gone ends the scan, unless a file is to be written.
-fn write_live(
-    live: &mut Writers<'_>,
-    scanned: &ScannedPhoto,
-    has_file: bool,
-) -> Result<(), ReportError> {
-    let mut written = Ok(());
-    live.retain_mut(|writer| match writer.write(scanned) {
-        Err(ReportError::ReaderGone { .. }) if has_file => false,
-        Err(error) => {
-            written = Err(error);
-            true
-        }
-        Ok(()) => true,
-    });
-    written
-}
-
-/// Says that what is done is kept, where an error is neither of the rows nor of their readers.
-fn told_to_go_on(error: anyhow::Error, spool: Option<&Spool>) -> anyhow::Error {
-    match spool.filter(|_| error.is::<EngineError>()) {
-        Some(spool) => {
-            let rows = spool.path().display();
-            error.context(format!(
-                "the rows so far are in {rows}: run again with --resume"
-            ))
-        }
-        None => error,
-    }
-}
-

@@ -2,7 +2,9 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{COPY, PACK, Scene, lasting};
+use serde_json::{Value, json};
+
+use super::{COPY, NOTHING, PACK, Scene, lasting, text_of};
 
 /// Kills before the scan may end undisturbed.
 const N_KILLS: usize = 15;
@@ -204,13 +206,135 @@ fn a_scan_cut_off_behind_its_last_row_is_only_finished() {
     let out = scene.path("out.jsonl");
     let arguments = Scene::arguments(&manifest, &out, &["--resume"]);
     scene.program.done(&arguments);
-    let about = scene.summary("out.jsonl")["scan"].to_string();
+    let mut about = scene.summary("out.jsonl")["scan"].clone();
+    about["n_bytes"] = fs::metadata(&out).expect("there").len().into();
     // As it stands when the results have their name and the summary is missing.
     fs::remove_file(scene.program.path("out.jsonl.summary.json")).expect("there");
-    fs::write(scene.program.path("out.jsonl.part.json"), about).expect("a file");
+    fs::write(scene.program.path("out.jsonl.part.json"), about.to_string()).expect("a file");
     fs::remove_file(scene.program.path("photos/1.jpg")).expect("there");
     scene.program.done(&arguments);
     assert_eq!(scene.summary("out.jsonl")["n_failed"], 0);
     assert!(!scene.program.path("out.jsonl.part.json").exists());
     assert!(fs::metadata(PACK).is_ok());
+}
+
+#[test]
+fn a_finished_scan_of_a_folder_is_compared_with_what_is_there_now() {
+    let scene = Scene::new();
+    for name in ["b.jpg", "c.jpg"] {
+        scene.photo(name, NOTHING);
+    }
+    let (photos, out) = (scene.path("photos"), scene.path("out.jsonl"));
+    let resumed = || {
+        let arguments = Scene::arguments(&photos, &out, &["--resume"]);
+        scene.program.done(&arguments).stderr()
+    };
+    let found = || -> Vec<_> {
+        let rows = scene.rows("out.jsonl");
+        let photo = |row: &Value| row["photo"].as_str().expect("a name").to_owned();
+        rows.iter().map(photo).collect()
+    };
+    assert!(!resumed().contains("already done"));
+    assert!(resumed().contains("already done"));
+    // Behind the others: only that is looked at.
+    scene.photo("d.jpg", COPY);
+    assert!(!resumed().contains("already done"));
+    assert_eq!(found(), ["b.jpg", "c.jpg", "d.jpg"]);
+    assert_eq!(scene.summary("out.jsonl")["n_resumed"], 2);
+    assert_eq!(scene.rows("out.jsonl")[2]["verdict"], "Flagged");
+    // Between them: all are.
+    scene.photo("a.jpg", NOTHING);
+    let said = resumed();
+    assert!(said.contains("the source has other photos"), "{said}");
+    assert_eq!(found(), ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]);
+    assert_eq!(scene.summary("out.jsonl")["n_resumed"], 0);
+    assert!(resumed().contains("already done"));
+    fs::remove_file(scene.program.path("photos/d.jpg")).expect("there");
+    assert!(!resumed().contains("already done"));
+    assert_eq!(found(), ["a.jpg", "b.jpg", "c.jpg"]);
+    assert!(!scene.program.path("out.jsonl.part").exists());
+    // A shard that is done is not done again, as long as the folder is the same.
+    let part = scene.path("part.jsonl");
+    let arguments = Scene::arguments(&photos, &part, &["--shard", "1/1"]);
+    scene.program.done(&arguments);
+    let again = scene.program.done(&arguments).stderr();
+    assert!(again.contains("already done"), "{again}");
+    scene.photo("e.jpg", NOTHING);
+    scene.program.done(&arguments);
+    assert_eq!(scene.rows("part.jsonl").len(), 4);
+}
+
+#[test]
+fn other_lines_on_standard_input_are_not_taken_for_those_before() {
+    let scene = Scene::new();
+    let out = scene.path("out.jsonl");
+    let photo = text_of(&scene.photo("a.jpg", NOTHING));
+    let scanned = |ids: &[&str]| {
+        let lines: String = ids
+            .iter()
+            .map(|id| format!("{}\n", json!({"listing_id": id, "photos": [photo]})))
+            .collect();
+        let lines = scene.write("lines.jsonl", &lines);
+        let ran = scene
+            .program
+            .command(&Scene::arguments("-", &out, &["--resume"]))
+            .stdin(fs::File::open(lines).expect("there"))
+            .output();
+        let ran = ran.expect("the program starts");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        (ran.status.code(), said, scene.rows("out.jsonl").len())
+    };
+    let (code, said, n_rows) = scanned(&["A", "B"]);
+    assert_eq!((code, n_rows), (Some(0), 2), "{said}");
+    let (code, said, _) = scanned(&["A", "B"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("already done"), "{said}");
+    let (code, said, n_rows) = scanned(&["A", "B", "C"]);
+    assert_eq!((code, n_rows), (Some(0), 3), "{said}");
+    let (code, said, n_rows) = scanned(&["D"]);
+    assert_eq!((code, n_rows), (Some(2), 3), "{said}");
+    assert!(said.contains("other lines"), "{said}");
+}
+
+#[test]
+fn a_source_that_breaks_off_is_not_finished_in_any_shard() {
+    let scene = Scene::new();
+    let manifest = scene.manifest(6);
+    let whole = scene.path("whole.jsonl");
+    scene
+        .program
+        .done(&Scene::arguments(&manifest, &whole, &[]));
+    let text = fs::read_to_string(&manifest).expect("the manifest");
+    let (fourth_end, _) = text.match_indices('\n').nth(3).expect("six lines");
+    let (front, back) = text.split_at(fourth_end + 1);
+    // Longer than any line may be: nothing is read behind it.
+    let broken = format!("{front}{}\n{back}", "x".repeat(5 << 20));
+    fs::write(&manifest, broken).expect("a file");
+    for shard in ["1/3", "2/3", "3/3"] {
+        let part = scene.path("part.jsonl");
+        let ran = scene.program.run(&Scene::arguments(
+            &manifest,
+            &part,
+            &["--shard", shard, "--resume"],
+        ));
+        assert_eq!(ran.code(), 2, "{shard}: {}", ran.stderr());
+        assert!(!scene.program.path("part.jsonl.summary.json").exists());
+        let _ = fs::remove_file(scene.program.path("part.jsonl.part"));
+    }
+    let out = scene.path("out.jsonl");
+    let resumed = Scene::arguments(&manifest, &out, &["--resume"]);
+    for _ in 0..2 {
+        let ran = scene.program.run(&resumed);
+        assert_eq!(ran.code(), 2, "{}", ran.stderr());
+        for words in ["listings.jsonl line 5", "bytes", "--resume"] {
+            assert!(ran.stderr().contains(words), "{}", ran.stderr());
+        }
+    }
+    fs::write(&manifest, text).expect("a file");
+    scene.program.done(&resumed);
+    assert_eq!(
+        lasting(&scene.rows("out.jsonl")),
+        lasting(&scene.rows("whole.jsonl"))
+    );
+    assert_eq!(scene.summary("out.jsonl")["n_resumed"], 5);
 }
