@@ -1,6 +1,9 @@
 """Scans a data set of listings with touchstone on a Spark cluster and writes the results as Parquet.
 
-    spark-submit touchstone_scan.py --source listings.jsonl --out results.parquet --home /shared/home
+    spark-submit touchstone_scan.py --source listings.jsonl --out results.parquet --home /var/lib/touchstone/home
+
+The home lies on a local disk of every worker, each a restored copy of one backup (`touchstone backup`, `restore`): its
+database does not work across machines on a network's file system.
 
 Each partition of the source goes through `touchstone scan - --out -`, a process of its own on the worker. A task whose
 worker is lost, or whose process fails (exit code 2, or a signal), is run again by Spark; the output's committer sees
@@ -142,7 +145,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", required=True, help="JSONL or Parquet data set of listings")
     parser.add_argument("--out", required=True, help="Parquet data set to write; must not exist")
-    parser.add_argument("--home", required=True, help="touchstone's data folder, on every worker")
+    parser.add_argument("--home", required=True, help="touchstone's data folder, a copy on every worker")
     parser.add_argument("--touchstone", default="touchstone", help="the program, on every worker")
     parser.add_argument("--folder", default="/", help="where the program runs: relative photos are found from here")
     parser.add_argument("--partitions", type=int, help="how many [default: four for each core of the cluster]")
