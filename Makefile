@@ -1,8 +1,8 @@
-# `make demo` shows touchstone at work; `make test` runs every test. Both set up what they need.
+# `make demo` shows touchstone at work; `make test` runs the tests. Both set up what they need.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build program demo test test-kill test-api test-console test-stores test-azure test-spark check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate catalogue clean
+.PHONY: help setup setup-tests build install program demo test test-kill test-api test-console test-stores test-azure test-spark check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate catalogue clean
 
 CARGO ?= cargo
 
@@ -12,13 +12,17 @@ help: ## this list
 setup: ## check the tools, fetch the pinned ONNX Runtime into vendor/ort/
 	@scripts/setup.sh
 
+# Checked at the start: they would be missed at the end.
+setup-tests:
+	@scripts/setup.sh --tests
+
 build: setup ## build the program: target/release/touchstone
 	@$(CARGO) build --release --locked
 
 demo: build ## register the fixtures' assets and catch them in the fixtures' listings
 	@scripts/demo.sh
 
-test: check ## every check and every test
+test: setup-tests check ## all checks and tests but test-kill, test-azure, test-spark
 	$(CARGO) test --locked --test it
 	@$(MAKE) --no-print-directory test-api
 	@$(MAKE) --no-print-directory test-console
