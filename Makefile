@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .PHONY: help setup setup-tests build install program demo test test-kill test-api test-console test-stores test-azure test-spark check fmt clippy unit doc bench bench-embed bench-scan bench-index bench-serve calibrate catalogue clean
 
 CARGO ?= cargo
+PREFIX ?= /usr/local
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,6 +19,10 @@ setup-tests:
 
 build: setup ## build the program: target/release/touchstone
 	@$(CARGO) build --release --locked
+
+# Builds nothing: who may write there often has no Rust.
+install: ## copy what `make build` made to PREFIX [/usr/local]
+	@scripts/install.sh "$(DESTDIR)$(PREFIX)"
 
 demo: build ## register the fixtures' assets and catch them in the fixtures' listings
 	@scripts/demo.sh
