@@ -1,8 +1,8 @@
 //! The pipeline as public stages, `prepare → embed → find_candidates → verify → judge`, and one call
 //! that runs them all; registration; scans.
 //!
-//! Everything that answers a question about a photo (command line, HTTP, measuring) goes through
-//! [`Engine::match_photo`]; there is no second pipeline.
+//! Everything that answers a question about a photo (command line, HTTP, scans, measuring) goes through
+//! `measure_as_of_now` and [`Engine::judge`]; there is no second pipeline.
 
 mod background;
 mod candidates;
