@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::args::MatchCommand;
-use super::{Outcome, print_json};
+use super::{Outcome, open_registered, print_json};
 use crate::config::Settings;
 use crate::domain::{FileDigest, Finding, PhotoVerdict};
 use crate::engine::{Engine, EngineError, Examination};
@@ -21,7 +21,7 @@ const N_NEAREST: usize = 3;
 
 pub(super) fn run(settings: Settings, command: MatchCommand) -> anyhow::Result<Outcome> {
     check_destinations(&command)?;
-    let engine = Engine::open(settings.engine)?;
+    let engine = open_registered(settings.engine)?;
     let mut n_failed = 0;
     let mut objects = Vec::new();
     for path in &command.photos {

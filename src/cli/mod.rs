@@ -25,10 +25,12 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tracing_subscriber::EnvFilter;
 
+use crate::engine::{Engine, EngineSettings};
 use crate::report::ReportError;
+use crate::store::DATABASE_NAME;
 use args::{Arguments, Command, ConfigAction, ConfigCommand};
 use config_file::CommandLine;
 
@@ -111,6 +113,26 @@ fn run(
         Command::Completions(command) => manual::completions(&command),
         Command::Man(command) => manual::pages(&command),
     }
+}
+
+/// Opens a data folder that photos are to be compared with. With nothing in it every photo would be clear, also
+/// where its name is mistyped, and no folder is made then.
+///
+/// # Errors
+/// Those of [`Engine::open`], and where nothing is registered.
+fn open_registered(settings: EngineSettings) -> anyhow::Result<Engine> {
+    let home = settings.home.clone();
+    let nothing = || {
+        format!(
+            "nothing is registered in {}: start with `touchstone register`, or name another data folder with --home",
+            home.display()
+        )
+    };
+    ensure!(home.join(DATABASE_NAME).is_file(), nothing());
+    let engine = Engine::open(settings)?;
+    let n_references = engine.with_registry(|registry| registry.n_references())?;
+    ensure!(n_references > 0, nothing());
+    Ok(engine)
 }
 
 fn start_logging(arguments: &Arguments) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use super::args::ScreenCommand;
-use super::{Outcome, print_json};
+use super::{Outcome, open_registered, print_json};
 use crate::config::Settings;
 use crate::domain::Keeping;
 use crate::engine::manifest::read_listing;
@@ -16,7 +16,7 @@ use crate::engine::{Engine, ReasonCode, ScreenPhoto, ScreenRequest, Screened};
 use crate::report::visible;
 
 pub(super) fn run(settings: Settings, command: ScreenCommand) -> anyhow::Result<Outcome> {
-    let engine = Arc::new(Engine::open(settings.engine)?);
+    let engine = Arc::new(open_registered(settings.engine)?);
     let request = read_request(&engine, &command)?;
     let running = engine.start_screening(request)?;
     let budget = command.budget_ms.map(Duration::from_millis);

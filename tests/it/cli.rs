@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A home of its own and the program on it.
@@ -115,11 +115,46 @@ fn an_asset_is_found_from_registration_until_removal() {
     program.done(&["assets", "enable", &id]);
     assert_eq!(verdict(&program, COPY)["verdict"], "Flagged");
     program.done(&["assets", "remove", &id]);
-    assert_eq!(verdict(&program, COPY)["verdict"], "Clear");
+    nothing_is_registered(&program.run(&["match", COPY]), &program.path("home"));
     assert_eq!(
         program.done(&["assets", "list", "--json"]).json(),
         Value::Array(vec![])
     );
+}
+
+/// Whether a command would rather not run than answer that all is clear.
+fn nothing_is_registered(ran: &Ran, home: &Path) {
+    let told = format!("nothing is registered in {}", home.display());
+    assert_eq!((ran.code(), ran.stdout().as_str()), (2, ""));
+    assert!(ran.stderr().contains(&told), "{}", ran.stderr());
+}
+
+#[test]
+fn a_home_without_assets_is_refused_and_not_made() {
+    let program = Program::new();
+    let listing = program.path("listing.json");
+    let photo = fs::canonicalize(COPY).expect("a fixture");
+    fs::write(&listing, json!({ "photos": [photo] }).to_string()).expect("a file");
+    let listing = listing.to_str().expect("UTF-8");
+    let commands = [
+        vec!["match", COPY],
+        vec!["screen", listing],
+        vec!["scan", COPY, "--out", "-"],
+    ];
+    let mistyped = program.path("hoem");
+    let at = ["--home", mistyped.to_str().expect("UTF-8")];
+    for command in &commands {
+        nothing_is_registered(&program.run(&[&at[..], &command[..]].concat()), &mistyped);
+        assert!(!mistyped.exists(), "{command:?}");
+    }
+    // A tenant without assets is the same, also where another has some.
+    program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
+    program.done(&["--tenant", "acme", "assets", "list"]);
+    let acme = program.path("home").join("tenants/acme");
+    for command in &commands {
+        let ran = program.run(&[&["--tenant", "acme"][..], &command[..]].concat());
+        nothing_is_registered(&ran, &acme);
+    }
 }
 
 #[test]

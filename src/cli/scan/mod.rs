@@ -51,10 +51,7 @@ fn scan(
     if arguments.resume && destinations.main().is_none() {
         bail!("--resume goes on with a file: standard output cannot be continued");
     }
-    let engine = Engine::open(settings.engine)?;
-    if engine.with_registry(|registry| registry.n_references())? == 0 {
-        bail!("nothing is registered yet: start with `touchstone register`");
-    }
+    let engine = super::open_registered(settings.engine)?;
     let fetcher = fetcher(fetching, &arguments.source)?;
     let source = Source::open(&arguments.source, fetcher.as_ref())?;
     let identity = identity(&engine, &source, arguments.shard, fetcher.as_deref())?;
