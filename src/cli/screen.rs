@@ -1,7 +1,6 @@
 //! `touchstone screen`
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::args::ScreenCommand;
 use super::{Outcome, open_registered, print_json};
 use crate::config::Settings;
 use crate::domain::Keeping;
-use crate::engine::manifest::read_listing;
+use crate::engine::manifest::{PhotoPlace, read_listing};
 use crate::engine::{Engine, ReasonCode, ScreenPhoto, ScreenRequest, Screened};
 use crate::report::visible;
 
@@ -43,19 +42,32 @@ fn read_request(engine: &Engine, command: &ScreenCommand) -> anyhow::Result<Scre
         (1..=3650).contains(&command.keep_days),
         "--keep-days must lie within 1 and 3650"
     );
-    let (listing, paths) = read_listing(&command.listing)?;
-    let photo = |(name, path): (&String, &PathBuf)| ScreenPhoto {
+    let (listing, places) = read_listing(&command.listing)?;
+    let photo = |(name, place): (&String, PhotoPlace)| ScreenPhoto {
         name: name.clone(),
-        bytes: engine.read_file(path),
+        bytes: read_photo(engine, place),
     };
     Ok(ScreenRequest {
-        photos: listing.photos.iter().zip(&paths).map(photo).collect(),
+        photos: listing.photos.iter().zip(places).map(photo).collect(),
         listing,
         keeping: Keeping {
             keep: command.keep,
             days: command.keep_days,
         },
     })
+}
+
+/// The bytes of a photo, or in words why there are none.
+fn read_photo(engine: &Engine, place: PhotoPlace) -> Result<Vec<u8>, String> {
+    match place {
+        PhotoPlace::File(path) => engine.read_file(&path),
+        PhotoPlace::Held(bytes) => Ok(bytes),
+        PhotoPlace::Nowhere(reason) => Err(reason),
+        PhotoPlace::Address(_) => Err(
+            "addresses are not fetched here: use `serve --fetch-urls` or `scan --fetch-urls` (--fetch-store for stores)"
+                .to_owned(),
+        ),
+    }
 }
 
 fn print(screened: &Screened) -> anyhow::Result<()> {

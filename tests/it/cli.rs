@@ -399,6 +399,22 @@ fn a_listing_is_screened_and_kept_as_asked() {
 }
 
 #[test]
+fn addresses_in_a_screened_listing_are_not_taken_for_files() {
+    let program = Program::new();
+    program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
+    let listing = program.path("listing.json");
+    let text = r#"{"photos":["https://shop.example/1.jpg"]}"#;
+    fs::write(&listing, text).expect("a file");
+    let ran = program.run(&["screen", listing.to_str().expect("UTF-8")]);
+    assert_eq!(ran.code(), 1, "{}", ran.stderr());
+    assert!(
+        ran.stdout().starts_with("review") && ran.stdout().contains("scan --fetch-urls"),
+        "{}",
+        ran.stdout()
+    );
+}
+
+#[test]
 fn settings_come_from_the_command_line_the_environment_the_file_and_the_defaults_in_that_order() {
     let program = Program::new();
     let file = program.path("touchstone.toml");

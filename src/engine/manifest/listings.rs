@@ -123,11 +123,11 @@ fn read_pattern(source: &Path) -> Result<Listings, ManifestError> {
     })))
 }
 
-/// The one listing of a file that holds a JSON object, with its photos' paths resolved.
+/// The one listing of a file that holds a JSON object, with where its photos are.
 ///
 /// # Errors
 /// [`ManifestError::Unreadable`] for the file, [`ManifestError::BadLine`] for what is in it.
-pub fn read_listing(path: &Path) -> Result<(Listing, Vec<PathBuf>), ManifestError> {
+pub fn read_listing(path: &Path) -> Result<(Listing, Vec<PhotoPlace>), ManifestError> {
     let text = std::fs::read(path).map_err(|cause| ManifestError::Unreadable {
         path: path.to_owned(),
         cause,
@@ -137,13 +137,11 @@ pub fn read_listing(path: &Path) -> Result<(Listing, Vec<PathBuf>), ManifestErro
         source_name: source_name.clone(),
         reason: format!("not a JSON object: {cause}"),
     })?;
-    from_row(
-        path,
-        &TableRow {
-            source_name,
-            fields,
-        },
-    )
+    let row = TableRow {
+        source_name,
+        fields,
+    };
+    placed_row(&Manifest::Here(path.to_owned()), &row)
 }
 
 /// A photo that is a listing of its own.
@@ -188,13 +186,6 @@ fn place(manifest: &Manifest, text: &str) -> PhotoPlace {
             "{scheme}: addresses are not fetched, only http:, https:, s3:, gs: and az: ones"
         )),
     }
-}
-
-fn from_row(manifest: &Path, row: &TableRow) -> Result<(Listing, Vec<PathBuf>), ManifestError> {
-    let listing = listing_of(row, photos_of(row)?)?;
-    let paths = listing.photos.iter().map(|text| resolve(manifest, text));
-    let paths = paths.collect();
-    Ok((listing, paths))
 }
 
 fn photos_of(row: &TableRow) -> Result<Vec<String>, ManifestError> {
