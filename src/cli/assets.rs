@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::args::{AssetsAction, AssetsCommand};
-use super::{Outcome, print_json, progress, register};
+use super::{Outcome, print_json, progress, register, told};
 use crate::config::Settings;
 use crate::domain::{Asset, AssetId, AuditAction, FindingId};
 use crate::engine::Engine;
@@ -151,7 +151,7 @@ fn each(
     let mut n_failed = 0;
     for &id in ids {
         if let Err(error) = change(id) {
-            eprintln!("{what} {id}: {error:#}");
+            eprintln!("{what} {id}: {}", told(&error));
             n_failed += 1;
         }
     }

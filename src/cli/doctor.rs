@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::args::DoctorCommand;
-use super::{Outcome, print_json};
+use super::{Outcome, print_json, told};
 use crate::config::Settings;
 use crate::embed::{Embedder, OnnxEmbedder};
 use crate::engine::{Engine, EngineSettings, Registry};
@@ -60,7 +60,7 @@ fn all_checks(settings: &EngineSettings) -> Vec<Check> {
 
 fn check(name: &'static str, outcome: anyhow::Result<String>) -> Check {
     let is_well = outcome.is_ok();
-    let text = outcome.unwrap_or_else(|error| format!("{error:#}"));
+    let text = outcome.unwrap_or_else(|error| told(&error));
     Check {
         name,
         is_well,

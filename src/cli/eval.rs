@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::{EvalBy, EvalCommand};
-use super::{Outcome, eval_teach, print_json, progress, register};
+use super::{Outcome, eval_teach, print_json, progress, register, told};
 use crate::config::Settings;
 use crate::domain::{Finding, StageTimings};
 use crate::engine::manifest::{FolderDefaults, read_assets, read_table};
@@ -139,7 +139,7 @@ pub(super) fn answer_all(engine: &Engine, photos: Vec<LabelledPhoto>) -> (Vec<An
             bar.inc(1);
             let failed = outcome.is_err();
             let (judgement, photo_size, timings) = outcome.unwrap_or_else(|error| {
-                tracing::warn!("{}: {error:#}", photo.path.display());
+                tracing::warn!("{}: {}", photo.path.display(), told(&error));
                 (Judgement::default(), [0, 0], StageTimings::default())
             });
             let answered = Answered {

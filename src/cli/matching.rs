@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::args::MatchCommand;
 use super::{Outcome, open_registered, print_json};
 use crate::config::Settings;
-use crate::domain::{FileDigest, Finding, PhotoVerdict};
+use crate::domain::{FileDigest, Finding, PhotoVerdict, with_causes};
 use crate::engine::{Engine, EngineError, Examination};
 use crate::evidence::{self, Check, EvidenceError, PhotoLabel};
 use crate::report::{TextStyle, visible, write_photo};
@@ -138,7 +138,7 @@ impl MatchAnswer {
         let findings = &self.verdict.findings;
         match evidence::write_findings(engine, examination, findings, photo, folder) {
             Ok(pictures) => self.pictures = pictures,
-            Err(error) => self.troubles.push(told(error)),
+            Err(error) => self.troubles.push(with_causes(&error)),
         }
     }
 
@@ -161,7 +161,7 @@ impl MatchAnswer {
                     is_reproduced: made.check.is_same(),
                 });
             }
-            Err(error) => self.troubles.push(told(error)),
+            Err(error) => self.troubles.push(with_causes(&error)),
         }
     }
 }
@@ -180,11 +180,6 @@ fn not_reproduced(check: &Check) -> Option<String> {
         first.found,
         first.recorded
     ))
-}
-
-/// An error with its causes.
-fn told(error: EvidenceError) -> String {
-    format!("{:#}", anyhow::Error::from(error))
 }
 
 fn to_json(path: &Path, answer: &Result<MatchAnswer, String>) -> Value {

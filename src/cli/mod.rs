@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use tracing_subscriber::EnvFilter;
 
+use crate::domain::with_causes;
 use crate::engine::{Engine, EngineSettings};
 use crate::report::ReportError;
 use crate::store::DATABASE_NAME;
@@ -64,7 +65,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::SomeFailed) => ExitCode::from(1),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(&error));
             ExitCode::from(2)
         }
     }
@@ -133,6 +134,11 @@ fn open_registered(settings: EngineSettings) -> anyhow::Result<Engine> {
     let n_references = engine.with_registry(|registry| registry.n_references())?;
     ensure!(n_references > 0, nothing());
     Ok(engine)
+}
+
+/// An error with its causes, each said once.
+fn told(error: &anyhow::Error) -> String {
+    with_causes(&**error)
 }
 
 fn start_logging(arguments: &Arguments) {

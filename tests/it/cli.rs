@@ -230,6 +230,30 @@ fn bad_lines_of_a_manifest_are_named_and_the_rest_goes_in() {
 }
 
 #[test]
+fn an_error_says_its_cause_once() {
+    let program = Program::new();
+    let no_archive = program.path("case.zip");
+    fs::write(&no_archive, b"no archive").expect("a file");
+    let out = program.path("nowhere/out.jsonl");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let (no_archive, out) = (text(&no_archive), text(&out));
+    program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
+    for (arguments, cause) in [
+        (
+            vec!["register", "none.svg", "--brand", "Acme"],
+            "No such file",
+        ),
+        (vec!["scan", COPY, "--out", &out], "No such file"),
+        (vec!["verify", &no_archive], "EOCD"),
+    ] {
+        let ran = program.run(&arguments);
+        assert_eq!(ran.code(), 2, "{arguments:?}");
+        let told = ran.stderr();
+        assert_eq!(told.matches(cause).count(), 1, "{arguments:?}: {told}");
+    }
+}
+
+#[test]
 fn a_scan_answers_every_photo_in_three_forms_and_keeps_unknown_fields() {
     let program = Program::new();
     program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
