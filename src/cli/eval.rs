@@ -110,7 +110,7 @@ pub(super) fn read_photos(path: &Path) -> anyhow::Result<Vec<LabelledPhoto>> {
             let text = |column: &str| row.text(column).unwrap_or_default();
             let file = row
                 .text("path")
-                .with_context(|| format!("{}: no path", row.source_name))?;
+                .with_context(|| format!("{}: {}", row.source_name, row.nothing_in("path")))?;
             let sides = row.number("w").zip(row.number("h"));
             Ok(LabelledPhoto {
                 path: folder.join(file),

@@ -111,8 +111,12 @@ impl Destination {
         let format = match format {
             Some(format) => format,
             None if path == Path::new("-") => ReportFormat::Jsonl,
-            None => ReportFormat::of_path(path)
-                .with_context(|| format!("{}: say with --format what to write", path.display()))?,
+            None => ReportFormat::of_path(path).with_context(|| {
+                format!(
+                    "{}: say with --format what to write: jsonl, csv, parquet or html",
+                    path.display()
+                )
+            })?,
         };
         Ok(Self {
             path: path.to_owned(),

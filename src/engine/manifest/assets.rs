@@ -88,7 +88,7 @@ fn from_row(
     if paths.is_empty() {
         return vec![Err(ManifestError::BadLine {
             source_name: row.source_name.clone(),
-            reason: "no path".to_owned(),
+            reason: row.nothing_in("path"),
         })];
     }
     let named = paths.iter().map(|text| {

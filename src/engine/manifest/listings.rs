@@ -195,7 +195,7 @@ fn photos_of(row: &TableRow) -> Result<Vec<String>, ManifestError> {
         .find(|photos| !photos.is_empty())
         .ok_or_else(|| ManifestError::BadLine {
             source_name: row.source_name.clone(),
-            reason: "no photos".to_owned(),
+            reason: row.nothing_in("photos"),
         })
 }
 

@@ -45,6 +45,27 @@ impl TableRow {
         }
     }
 
+    /// Why nothing is in `column`, in words: it is empty, or there is no such column. Then the file may be separated by
+    /// something else than commas.
+    pub fn nothing_in(&self, column: &str) -> String {
+        const MAX_CHARS: usize = 120;
+        if self.fields.is_empty() || self.fields.contains_key(column) {
+            return format!("no {column}");
+        }
+        let columns: Vec<_> = self.fields.keys().map(|name| format!("{name:?}")).collect();
+        let mut named: String = columns.join(", ");
+        if let Some((end, _)) = named.char_indices().nth(MAX_CHARS) {
+            named.truncate(end);
+            named.push('…');
+        }
+        let is_separated_otherwise = self.fields.keys().any(|name| name.contains([';', '\t']));
+        let remedy = match is_separated_otherwise {
+            true => ": separate them by commas",
+            false => "",
+        };
+        format!("there is no column {column}; the columns are {named}{remedy}")
+    }
+
     /// The number in `column`, if there is one.
     pub fn number(&self, column: &str) -> Option<f64> {
         self.text(column)?.parse().ok()
@@ -320,6 +341,26 @@ mod tests {
         let third = rows[2].as_ref().expect("good");
         assert_eq!(third.text("path").as_deref(), Some("c,d.png"));
         assert_eq!(third.text("brand"), None);
+    }
+
+    #[test]
+    fn a_missing_column_is_told_with_those_that_are_there() {
+        let first = |name: &str, content: &str| {
+            let mut rows = rows_of(name, content.as_bytes());
+            rows.swap_remove(0).expect("a row").nothing_in("path")
+        };
+        assert_eq!(
+            first("a.csv", "path;brand\na.png;Acme\n"),
+            "there is no column path; the columns are \"path;brand\": separate them by commas"
+        );
+        assert_eq!(
+            first("a.jsonl", "{\"file\":\"a.png\"}"),
+            "there is no column path; the columns are \"file\""
+        );
+        assert_eq!(first("a.csv", "path,brand\n,Acme\n"), "no path");
+        assert_eq!(first("a.jsonl", "{}"), "no path");
+        let long = first("a.csv", &format!("{}\nx\n", "ü".repeat(10_000)));
+        assert!(long.ends_with('…') && long.chars().count() < 200, "{long}");
     }
 
     #[test]
