@@ -88,10 +88,27 @@ pub struct Settings {
     pub home: PathBuf,
     /// Whose data.
     pub tenant: TenantName,
+    /// Folders that were searched for networks in vain; none when they are there.
+    searched_in_vain: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// Asks for the networks, which not all commands need.
+    ///
+    /// # Errors
+    /// [`ConfigError::ModelsMissing`] with every place that was tried.
+    pub fn require_networks(&self) -> Result<(), ConfigError> {
+        if self.searched_in_vain.is_empty() {
+            return Ok(());
+        }
+        let searched = self.searched_in_vain.clone();
+        Err(ConfigError::ModelsMissing { searched })
+    }
 }
 
 impl SettingsDraft {
-    /// Fills in the defaults and checks everything that needs no network and no database.
+    /// Fills in the defaults and checks everything that needs no network and no database. Whether the networks are
+    /// there is for [`Settings::require_networks`].
     ///
     /// # Errors
     /// [`ConfigError`] naming the setting and how to mend it.
@@ -101,9 +118,10 @@ impl SettingsDraft {
             Some(n) => n,
             None => available_parallelism().map_or(1, usize::from),
         };
-        let models = match self.models {
-            Some(folder) => folder,
-            None => models_folder()?,
+        let (models, searched_in_vain) = match self.models {
+            Some(folder) if folder.is_dir() => (folder, Vec::new()),
+            Some(folder) => (folder.clone(), vec![folder]),
+            None => models_folder(),
         };
         let defaults = Policy::default();
         let review_at = self.review_at.unwrap_or(defaults.review_at());
@@ -130,6 +148,7 @@ impl SettingsDraft {
             },
             home: self.home,
             tenant,
+            searched_in_vain,
         })
     }
 }
@@ -137,7 +156,9 @@ impl SettingsDraft {
 /// Card of the network that is used when none is named.
 const DEFAULT_CARD: &str = "lite0-windows.toml";
 
-fn models_folder() -> Result<PathBuf, ConfigError> {
+/// The folder with networks that is used when none is named, and nothing; or where it would be, and the folders that
+/// were searched.
+fn models_folder() -> (PathBuf, Vec<PathBuf>) {
     let mut searched = vec![PathBuf::from("models")];
     if let Some(folder) = env::current_exe().ok().as_deref().and_then(Path::parent) {
         searched.push(folder.join("models"));
@@ -149,8 +170,8 @@ fn models_folder() -> Result<PathBuf, ConfigError> {
         .iter()
         .find(|folder| folder.join(DEFAULT_CARD).is_file())
     {
-        Some(folder) => Ok(folder.clone()),
-        None => Err(ConfigError::ModelsMissing { searched }),
+        Some(folder) => (folder.clone(), Vec::new()),
+        None => (searched[0].clone(), searched),
     }
 }
 
@@ -206,6 +227,26 @@ mod tests {
         let acme = home(Some("acme")).expect("valid");
         assert_eq!(acme, PathBuf::from("home/tenants/acme"));
         assert!(home(Some("../acme")).is_err());
+    }
+
+    #[test]
+    fn networks_are_missed_only_when_they_are_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut given = draft();
+        given.models = Some(folder.path().to_owned());
+        let settings = given.checked().expect("valid");
+        assert!(settings.require_networks().is_ok());
+        let missing = folder.path().join("nowhere");
+        let mut given = draft();
+        given.models = Some(missing.clone());
+        let settings = given.checked().expect("valid");
+        let message = settings.require_networks().expect_err("not there");
+        let message = message.to_string();
+        let named = format!("{missing:?}");
+        assert!(
+            message.contains(&named) && message.contains("--models"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ struct Check {
 }
 
 pub(super) fn run(settings: Settings, command: DoctorCommand) -> anyhow::Result<Outcome> {
-    let checks = all_checks(&settings.engine);
+    let checks = all_checks(&settings);
     if command.json {
         print_json(&checks)?;
     } else {
@@ -40,14 +40,24 @@ pub(super) fn run(settings: Settings, command: DoctorCommand) -> anyhow::Result<
     ))
 }
 
-fn all_checks(settings: &EngineSettings) -> Vec<Check> {
-    let mut checks = vec![
-        check("runtime", runtime_text()),
-        check("network", network_text(settings)),
-        check("words", words_text(settings)),
-        check("disk", disk_text(&settings.home)),
-        check("database", database_text(&settings.home)),
-    ];
+/// Where the runtime or the networks are missing, what rests on them is left out: it would only say the same again.
+fn all_checks(settings: &Settings) -> Vec<Check> {
+    let networks = settings.require_networks();
+    let settings = &settings.engine;
+    let runtime = check("runtime", runtime_text());
+    let can_load = runtime.is_well && networks.is_ok();
+    let mut checks = vec![runtime];
+    if let Err(error) = networks {
+        checks.push(check("network", Err(error.into())));
+    } else if can_load {
+        checks.push(check("network", network_text(settings)));
+        checks.push(check("words", words_text(settings)));
+    }
+    checks.push(check("disk", disk_text(&settings.home)));
+    checks.push(check("database", database_text(&settings.home)));
+    if !can_load {
+        return checks;
+    }
     match Engine::open(settings.clone()) {
         Ok(engine) => {
             checks.push(check("registry", registry_text(&engine)));

@@ -32,7 +32,7 @@ use crate::domain::with_causes;
 use crate::engine::{Engine, EngineSettings};
 use crate::report::ReportError;
 use crate::store::DATABASE_NAME;
-use args::{Arguments, Command, ConfigAction, ConfigCommand};
+use args::{Arguments, AssetsAction, Command, ConfigAction, ConfigCommand};
 use config_file::CommandLine;
 
 /// How a command that could run ended.
@@ -90,6 +90,9 @@ fn run(
         _ => {}
     }
     let settings = arguments.engine.settings()?;
+    if needs_networks(&arguments.command) {
+        settings.require_networks()?;
+    }
     rayon::ThreadPoolBuilder::new()
         .num_threads(settings.engine.n_threads)
         .build_global()
@@ -113,6 +116,33 @@ fn run(
         Command::Config(_) => unreachable!("shown above"),
         Command::Completions(command) => manual::completions(&command),
         Command::Man(command) => manual::pages(&command),
+    }
+}
+
+/// Whether a command cannot do without the networks. `doctor` says itself what is wrong with them.
+fn needs_networks(command: &Command) -> bool {
+    match command {
+        Command::Register(_)
+        | Command::Match(_)
+        | Command::Verify(_)
+        | Command::Scan(_)
+        | Command::Screen(_)
+        | Command::Serve(_)
+        | Command::Eval(_)
+        | Command::Calibrate(_) => true,
+        Command::Assets(assets) => matches!(
+            assets.action,
+            AssetsAction::Import { .. } | AssetsAction::Reembed | AssetsAction::Learn { .. }
+        ),
+        Command::Brands(_)
+        | Command::Keys(_)
+        | Command::Audit(_)
+        | Command::Doctor(_)
+        | Command::Config(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
+        | Command::Completions(_)
+        | Command::Man(_) => false,
     }
 }
 

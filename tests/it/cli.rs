@@ -397,6 +397,36 @@ fn doctor_finds_nothing_wrong_with_a_fresh_home_and_a_damaged_one_wanting() {
 }
 
 #[test]
+fn what_needs_no_networks_runs_without_them_and_doctor_misses_them_once() {
+    let program = Program::new();
+    let without = ["--models", "no/models"];
+    let with = |rest: &[&'static str]| [&without[..], rest].concat();
+    for command in [
+        &["keys", "list"][..],
+        &["assets", "list"],
+        &["brands", "list"],
+        &["audit"],
+    ] {
+        program.done(&with(command));
+    }
+    let ran = program.run(&with(&["register", PACK, "--brand", "Oatly"]));
+    assert_eq!(ran.code(), 2);
+    assert!(
+        ran.stderr().contains("no/models") && ran.stderr().contains("--models"),
+        "{}",
+        ran.stderr()
+    );
+    let ran = program.run(&with(&["doctor", "--json"]));
+    assert_eq!(ran.code(), 1);
+    let checks = ran.json();
+    let checks = checks.as_array().expect("a list");
+    let wrong: Vec<_> = checks.iter().filter(|c| c["is_well"] == false).collect();
+    assert_eq!(wrong.len(), 1, "{checks:?}");
+    assert_eq!(wrong[0]["name"], "network");
+    assert!(checks.iter().any(|c| c["name"] == "database"), "{checks:?}");
+}
+
+#[test]
 fn a_listing_is_screened_and_kept_as_asked() {
     let program = Program::new();
     program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
