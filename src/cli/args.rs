@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{ConfigError, Settings, SettingsDraft};
 use crate::domain::{AssetKind, Keep, KeyId, Role, Shard};
+use crate::engine::Stages;
 use crate::fetch::{AllowRule, HostPattern, StoreAddress};
 use crate::report::ReportFormat;
 
@@ -19,7 +20,7 @@ use crate::report::ReportFormat;
 pub(super) struct Arguments {
     #[command(flatten)]
     pub engine: EngineArguments,
-    /// File with settings, TOML: names of flags with _ for -, those of `serve` in the table `serve`
+    /// File with settings, TOML: names of flags with _ for -, those of `serve` and `scan` in tables of these names
     #[arg(long, global = true, env = "TOUCHSTONE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Say more (twice: everything)
@@ -68,9 +69,15 @@ pub(super) struct EngineArguments {
     /// Least probability that flags a photo
     #[arg(long, global = true, env = "TOUCHSTONE_FLAG_AT", value_name = "P")]
     flag_at: Option<f64>,
-    /// Stages to run, for measuring what each is worth: whole, windows, hash, geometry, words
-    #[arg(long, global = true, value_delimiter = ',', value_name = "LIST")]
+    #[arg(long, global = true, value_delimiter = ',', value_name = "LIST", help = stages_help())]
     stages: Option<Vec<String>>,
+}
+
+fn stages_help() -> String {
+    format!(
+        "Stages to run, for measuring what each is worth: {} [default: all]",
+        Stages::NAMES.join(", ")
+    )
 }
 
 impl EngineArguments {
@@ -575,7 +582,7 @@ pub(super) struct ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigAction {
     /// Each setting with where it comes from: the command line, else the environment (TOUCHSTONE_ and its
-    /// name), else the file, else its default
+    /// name; not for those of `scan`), else the file, else its default
     Show,
 }
 

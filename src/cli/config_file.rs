@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::parser::ValueSource;
@@ -15,6 +15,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use toml::{Table, Value};
 
 use super::args::Arguments;
+use crate::config::Settings;
 
 /// Where the file is named.
 const FLAG: &str = "config";
@@ -192,11 +193,13 @@ fn check(arg: &Arg, value: &str) -> anyhow::Result<()> {
 }
 
 impl SettingSources {
-    /// Prints all settings as the file would have them, each with where it comes from.
+    /// Prints all settings as the file would have them, each with where it comes from. `effective`, of settings that
+    /// hold together, has those that follow from others or from what is found on this machine; they stand in
+    /// comments: written down, they would follow no longer.
     ///
     /// # Errors
     /// Those of standard output.
-    pub(super) fn show(&self) -> io::Result<()> {
+    pub(super) fn show(&self, effective: Option<&Settings>) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let none = Table::new();
         let table = self.file.as_ref().map_or(&none, |(_, table)| table);
@@ -204,50 +207,74 @@ impl SettingSources {
             Some((path, _)) => writeln!(out, "# file: {}", path.display())?,
             None => writeln!(out, "# no file: name one with --{FLAG} or {PREFIX}CONFIG")?,
         }
-        self.show_some(&mut out, &self.command, &self.matches, table)?;
-        // What the server would run with; nothing of it stands on this command line.
-        let serving = self
-            .command
-            .clone()
-            .try_get_matches_from(["touchstone", "serve"]);
-        let Ok(serving) = serving else { return Ok(()) };
-        let section = table.get("serve").and_then(Value::as_table);
-        if let (Some(command), Some(matches)) = (
-            self.command.find_subcommand("serve"),
-            serving.subcommand_matches("serve"),
-        ) {
-            writeln!(out, "\n[serve]")?;
-            self.show_some(&mut out, command, matches, section.unwrap_or(&none))?;
-        }
-        Ok(())
-    }
-
-    fn show_some(
-        &self,
-        out: &mut impl Write,
-        command: &Command,
-        matches: &ArgMatches,
-        table: &Table,
-    ) -> io::Result<()> {
-        for arg in command.get_arguments().filter(|arg| is_setting(arg)) {
-            let id = arg.get_id().as_str();
-            let raw = matches.get_raw(id).into_iter().flatten();
-            let values: Vec<String> = raw.map(|v| v.to_string_lossy().into_owned()).collect();
-            let source = match matches.value_source(id) {
-                Some(ValueSource::CommandLine) => "command line".to_owned(),
-                Some(ValueSource::EnvVariable) => {
-                    let name = arg.get_env().unwrap_or_default();
-                    format!("environment, {}", name.to_string_lossy())
-                }
-                _ if table.contains_key(id) => "file".to_owned(),
-                _ => "default".to_owned(),
-            };
-            match shown(arg, &values) {
-                Some(value) => writeln!(out, "{id} = {value}  # {source}")?,
-                None => writeln!(out, "# {id} is not given")?,
+        let follows = |id: &str| effective.and_then(|settings| following(id, settings));
+        show_some(&mut out, &self.command, &self.matches, table, follows)?;
+        // What these would run with; nothing of it stands on this command line, nor need it.
+        for name in SECTIONS {
+            let running = self
+                .command
+                .clone()
+                .mut_subcommand(name, |command| command.mut_args(|arg| arg.required(false)));
+            let running = running.try_get_matches_from(["touchstone", name]);
+            let Ok(running) = running else { continue };
+            let section = table.get(name).and_then(Value::as_table);
+            if let (Some(command), Some(matches)) = (
+                self.command.find_subcommand(name),
+                running.subcommand_matches(name),
+            ) {
+                writeln!(out, "\n[{name}]")?;
+                let section = section.unwrap_or(&none);
+                show_some(&mut out, command, matches, section, |_| None)?;
             }
         }
         Ok(())
+    }
+}
+
+/// `follows` gives the value of a setting that is not given.
+fn show_some(
+    out: &mut impl Write,
+    command: &Command,
+    matches: &ArgMatches,
+    table: &Table,
+    follows: impl Fn(&str) -> Option<String>,
+) -> io::Result<()> {
+    for arg in command.get_arguments().filter(|arg| is_setting(arg)) {
+        let id = arg.get_id().as_str();
+        let raw = matches.get_raw(id).into_iter().flatten();
+        let values: Vec<String> = raw.map(|v| v.to_string_lossy().into_owned()).collect();
+        let source = match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => "command line".to_owned(),
+            Some(ValueSource::EnvVariable) => {
+                let name = arg.get_env().unwrap_or_default();
+                format!("environment, {}", name.to_string_lossy())
+            }
+            _ if table.contains_key(id) => "file".to_owned(),
+            _ => "default".to_owned(),
+        };
+        match (shown(arg, &values), follows(id)) {
+            (Some(value), _) => writeln!(out, "{id} = {value}  # {source}")?,
+            (None, Some(value)) => writeln!(out, "# {id} = {value}  # default")?,
+            (None, None) => writeln!(out, "# {id} is not given")?,
+        }
+    }
+    Ok(())
+}
+
+/// What a setting that is not given comes to, as the file would have it.
+fn following(id: &str, settings: &Settings) -> Option<String> {
+    let text = |text: String| Some(Value::String(text).to_string());
+    let path = |path: &Path| text(path.display().to_string());
+    let engine = &settings.engine;
+    match id {
+        "tenant" => text(settings.tenant.to_string()),
+        "models" => path(&engine.models),
+        "model" => path(&engine.model_card),
+        "judge" => path(&engine.judge),
+        "threads" => Some(engine.n_threads.to_string()),
+        "review_at" => Some(engine.policy.review_at().to_string()),
+        "flag_at" => Some(engine.policy.flag_at().to_string()),
+        _ => None,
     }
 }
 

@@ -77,16 +77,18 @@ fn run(
         settings,
     }: CommandLine,
 ) -> anyhow::Result<Outcome> {
-    // These need no networks.
-    match &arguments.command {
+    // These need no settings that hold together.
+    match arguments.command {
         Command::Config(ConfigCommand {
             action: ConfigAction::Show,
         }) => {
-            settings.show()?;
+            // They may not hold together; then what was given shows why.
+            let effective = arguments.engine.settings().ok();
+            settings.show(effective.as_ref())?;
             return Ok(Outcome::Done);
         }
-        Command::Completions(command) => return manual::completions(command),
-        Command::Man(command) => return manual::pages(command),
+        Command::Completions(command) => return manual::completions(&command),
+        Command::Man(command) => return manual::pages(&command),
         _ => {}
     }
     let settings = arguments.engine.settings()?;

@@ -474,7 +474,7 @@ fn settings_come_from_the_command_line_the_environment_the_file_and_the_defaults
     let file = program.path("touchstone.toml");
     fs::write(
         &file,
-        "review_at = 0.4\nflag_at = 0.8\nthreads = 1\n[serve]\nrate = 7\nbehind_tls = true\n",
+        "review_at = 0.4\nflag_at = 0.8\nthreads = 1\n[serve]\nrate = 7\nbehind_tls = true\n[scan]\ncache_mib = 256\n",
     )
     .expect("written");
     let file = file.to_str().expect("a path");
@@ -492,7 +492,10 @@ fn settings_come_from_the_command_line_the_environment_the_file_and_the_defaults
         "behind_tls = true  # file",
         "timeout_s = 9  # environment, TOUCHSTONE_TIMEOUT_S",
         "listen = \"127.0.0.1:8470\"  # default",
-        "# judge is not given",
+        "# judge = \"models/judge.json\"  # default",
+        "# fetch_ca is not given",
+        "[scan]",
+        "cache_mib = 256  # file",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
     }
