@@ -25,8 +25,8 @@ say "4. How good is that? Every fixture photo is labelled:"
 cat >&2 <<END
 
 Next:
-  open demo/report.html                     every finding beside the registered picture
-  $touchstone match PHOTO...        with --home demo/home: compare your own photos
-  $touchstone register PICTURE --brand YOURS
-  $touchstone serve --open          with --home demo/home: the console in your browser
+  open demo/report.html                                            every finding beside the registered picture
+  $touchstone --home demo/home match PHOTO...       compare your own photos
+  $touchstone --home demo/home register PICTURE --brand YOURS
+  $touchstone --home demo/home serve --open         the console in your browser
 END

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub(super) fn run(settings: Settings, command: ServeCommand) -> anyhow::Result<O
         state = state.fetching_photos(Arc::new(fetcher));
     }
     let runtime = Runtime::new().context("starting the threads that serve connections")?;
-    let served = runtime.block_on(serve(state, &command, &keys));
+    let served = runtime.block_on(serve(state, &command, &keys, &settings.home));
     // Work that outlived its request's time must not hold up the end; the store is safe at any point.
     runtime.shutdown_background();
     served.map(|()| Outcome::Done)
@@ -118,6 +119,7 @@ fn entrance(command: &ServeCommand) -> anyhow::Result<EntranceSettings> {
 /// Prints how to get in while there are no keys. Behind a proxy the address differs, the rest does not.
 fn print_first_link(
     keys: &AccessStore,
+    home: &Path,
     command: &ServeCommand,
     address: SocketAddr,
 ) -> anyhow::Result<()> {
@@ -134,17 +136,23 @@ fn print_first_link(
     eprintln!(
         "There are no keys yet. Sign in as the operator, once, within an hour:\n\n  \
          {scheme}://{host}/sign-in?once={token}\n\n\
-         or make a key with `touchstone keys create --role operator --label NAME`."
+         or make a key with `touchstone --home {} keys create --role operator --label NAME`.",
+        home.display()
     );
     Ok(())
 }
 
-async fn serve(state: HttpState, command: &ServeCommand, keys: &AccessStore) -> anyhow::Result<()> {
+async fn serve(
+    state: HttpState,
+    command: &ServeCommand,
+    keys: &AccessStore,
+    home: &Path,
+) -> anyhow::Result<()> {
     let listener = TcpListener::bind(command.listen)
         .await
         .with_context(|| format!("listening on {}", command.listen))?;
     let address = listener.local_addr().context("asking for the address")?;
-    print_first_link(keys, command, address)?;
+    print_first_link(keys, home, command, address)?;
     let (stop, stopped) = oneshot::channel();
     let serving = http::serve(listener, state, async {
         // A sender that is gone means the same.

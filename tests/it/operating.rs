@@ -95,6 +95,9 @@ fn keys_open_a_served_home_at_once_and_no_longer_when_revoked() {
     register(&program, &[]);
     let served = Served::start(&program, &[]);
     assert!(served.said.contains("/sign-in?once="), "{}", served.said);
+    // As printed it makes a key for this home, wherever that is.
+    let at_home = format!("--home {} keys create", program.path("home").display());
+    assert!(served.said.contains(&at_home), "{}", served.said);
     assert_eq!(served.get("/v1/assets", None).0, 401);
     assert_eq!(served.get("/healthz", None).0, 200);
     assert!(!served.get("/readyz", None).1.contains("n_assets"));
