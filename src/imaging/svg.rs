@@ -2,10 +2,11 @@
 //!
 //! A drawing is a program, and one from outside may be hostile. It runs on a thread of its own with
 //! a large stack, its size is bounded before each step (`svg_bounds`), and nobody waits for it
-//! longer than [`TIME_LIMIT`].
+//! longer than [`TIME_LIMIT`]. A thread cannot be stopped: while [`MAX_LATE`] of those that nobody
+//! waits for any more still run, no other drawing is begun.
 
 use std::io::Read;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -26,6 +27,8 @@ const MAX_SVG_BYTES: usize = 8 << 20;
 const STACK_BYTES: usize = 256 << 20;
 /// A backstop: real marks take milliseconds, the bounds stop everything known that would take longer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// Drawings that may run on after [`TIME_LIMIT`] before others are refused.
+const MAX_LATE: usize = 4;
 /// Pixels of all pictures embedded in one drawing, as stored.
 const MAX_EMBEDDED_PIXELS: u64 = 32_000_000;
 /// Longest side an embedded picture is kept at; a drawing is not rendered larger than this.
@@ -44,28 +47,77 @@ pub(super) fn render(
     bytes: &[u8],
     limits: &DecodeLimits,
 ) -> Result<ReferencePicture, ImagingError> {
+    static N_LATE: AtomicUsize = AtomicUsize::new(0);
     let text = unpack(bytes)?;
     let limits = *limits;
+    Ok(draw_apart(&N_LATE, TIME_LIMIT, move || {
+        draw(&text, &limits)
+    })?)
+}
+
+/// Runs `draw` on a thread with a large stack, and waits for it for `limit`.
+///
+/// `n_late` counts the threads that run although nobody waits for them any more.
+///
+/// # Errors
+///
+/// [`SvgError::TooSlow`] after `limit`; [`SvgError::RendererFailed`] where `draw` panics, no thread
+/// can be had, or [`MAX_LATE`] run late.
+fn draw_apart<T: Send + 'static>(
+    n_late: &'static AtomicUsize,
+    limit: Duration,
+    draw: impl FnOnce() -> Result<T, SvgError> + Send + 'static,
+) -> Result<T, SvgError> {
+    if n_late.load(Ordering::SeqCst) >= MAX_LATE {
+        return Err(SvgError::RendererFailed);
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let run = Run {
+        n_late,
+        is_over: is_over.clone(),
+    };
     let (done, outcome) = mpsc::sync_channel(1);
     let draw_and_send = move || {
+        let _run = run;
         // Nobody listens any more after the time limit.
-        let _ = done.send(draw(&text, &limits));
+        let _ = done.send(draw());
     };
     thread::Builder::new()
         .name("svg".into())
         .stack_size(STACK_BYTES)
         .spawn(draw_and_send)
         .map_err(|_| SvgError::RendererFailed)?;
-    let drawn = outcome.recv_timeout(TIME_LIMIT).unwrap_or_else(|reason| {
+    outcome.recv_timeout(limit).unwrap_or_else(|reason| {
         Err(match reason {
-            mpsc::RecvTimeoutError::Timeout => SvgError::TooSlow {
-                limit_ms: TIME_LIMIT.as_millis() as u64,
-            },
+            mpsc::RecvTimeoutError::Timeout => {
+                // Counted before the flag is raised, so that the thread never counts down first.
+                n_late.fetch_add(1, Ordering::SeqCst);
+                if is_over.swap(true, Ordering::SeqCst) {
+                    n_late.fetch_sub(1, Ordering::SeqCst);
+                }
+                SvgError::TooSlow {
+                    limit_ms: limit.as_millis() as u64,
+                }
+            }
             // The thread panicked: its end of the channel is gone.
             mpsc::RecvTimeoutError::Disconnected => SvgError::RendererFailed,
         })
-    });
-    Ok(drawn?)
+    })
+}
+
+/// A thread that draws, until it is dropped, also by a panic.
+struct Run {
+    n_late: &'static AtomicUsize,
+    /// Raised by whoever is done first, the thread or the one that waits for it.
+    is_over: Arc<AtomicBool>,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if self.is_over.swap(true, Ordering::SeqCst) {
+            self.n_late.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
 }
 
 /// Draws `text`, a drawing of this program's own making, with `side_px` on the longest side.

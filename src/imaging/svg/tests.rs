@@ -296,3 +296,34 @@ fn odd_sizes_are_drawn() {
         SvgError::Malformed(_)
     ));
 }
+
+#[test]
+fn nothing_is_begun_while_several_run_late() {
+    static N_LATE: AtomicUsize = AtomicUsize::new(0);
+    let short = Duration::from_millis(1);
+    let ends: Vec<_> = (0..MAX_LATE)
+        .map(|_| {
+            let (end, ended) = mpsc::channel::<()>();
+            let outcome = draw_apart(&N_LATE, short, move || {
+                let _ = ended.recv();
+                Ok(())
+            });
+            assert!(matches!(outcome, Err(SvgError::TooSlow { limit_ms: 1 })));
+            end
+        })
+        .collect();
+    let quick = || draw_apart(&N_LATE, TIME_LIMIT, || Ok(7));
+    assert!(matches!(quick(), Err(SvgError::RendererFailed)));
+    drop(ends);
+    while N_LATE.load(Ordering::SeqCst) > 0 {
+        thread::yield_now();
+    }
+    assert!(matches!(quick(), Ok(7)));
+    assert!(matches!(
+        draw_apart(&N_LATE, TIME_LIMIT, || -> Result<(), _> {
+            panic!("of the test")
+        }),
+        Err(SvgError::RendererFailed)
+    ));
+    assert_eq!(N_LATE.load(Ordering::SeqCst), 0);
+}
