@@ -339,6 +339,8 @@ fn filter_work(kind: &filter::Kind, scale: f32, canvas: Canvas) -> f32 {
             let y = (morphology.radius_y().get() * scale).min(canvas.max_height);
             4.0 * (2.0 * x + 1.0) * (2.0 * y + 1.0)
         }
+        // Each input is copied, brought into the step's colours and drawn.
+        filter::Kind::Merge(merge) => 20.0 * (merge.inputs().len() as f32 + 1.0),
         filter::Kind::Turbulence(noise) => 80.0 * (noise.num_octaves() as f32 + 1.0),
         _ => 40.0,
     }

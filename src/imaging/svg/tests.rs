@@ -271,7 +271,12 @@ fn costly_pixels_are_refused() {
     ));
     let tile = "<pattern id='p' width='1000' height='1000'><rect width='9' height='9'/></pattern><rect width='100' height='50' fill='url(#p)'/>";
     assert!(matches!(refused(&svg(tile)), SvgError::TooMuchWork { .. }));
-    let shadow = "<feGaussianBlur stdDeviation='2'/><feOffset dx='1'/>";
+    let inputs = "<feMergeNode in='SourceGraphic'/>".repeat(2000);
+    assert!(matches!(
+        refused(&filtered(&format!("<feMerge>{inputs}</feMerge>"))),
+        SvgError::TooMuchWork { .. }
+    ));
+    let shadow = "<feGaussianBlur stdDeviation='2'/><feOffset dx='1' result='shadow'/><feMerge><feMergeNode in='shadow'/><feMergeNode in='SourceGraphic'/></feMerge>";
     assert!(decode(&filtered(shadow), &DecodeLimits::default()).is_ok());
 }
 
