@@ -1,13 +1,16 @@
 //! How much a drawing may ask for, checked before each step that would do it.
 //!
-//! [`check_text`] before the XML parser, [`check_document`] before references (`use`, masks,
-//! patterns, clips, filters) are followed, [`check_work`] before pixels are written. Each bounds from
-//! above and cheaply; none judges whether the drawing makes sense.
+//! [`check_text`] before the XML parser, [`check_document`] before styles are written and
+//! references (`use`, masks, patterns, clips, filters, markers) followed, [`check_work`] before
+//! pixels are written. Each bounds from above and cheaply; none judges whether the drawing makes
+//! sense.
 
-use std::collections::HashMap;
+mod references;
+mod shapes;
+mod styles;
 
 use resvg::tiny_skia;
-use resvg::usvg::roxmltree::{Document, Node, NodeId};
+use resvg::usvg::roxmltree::Document;
 use resvg::usvg::{self, Group, Paint, Tree, filter};
 
 use super::SvgError;
@@ -20,12 +23,17 @@ const MAX_ELEMENTS: u64 = 50_000;
 const MAX_ATTRIBUTES: u64 = 256;
 /// Bytes that all uses of entities may expand to. Illustrator names a dozen of 40 bytes.
 const MAX_ENTITY_BYTES: usize = 1 << 20;
-/// Style rules times elements: each rule is tried on each element.
-const MAX_STYLE_TESTS: u64 = 20_000_000;
+/// Steps of styling all elements, of some ten nanoseconds each: each selector is tried on each
+/// element, and each declaration of those that fit is written.
+const MAX_STYLE_WORK: u64 = 50_000_000;
+/// References to elements, in attributes and from styles.
+const MAX_REFERENCES: u64 = 1_000_000;
 /// Elements and letters after every reference has been followed.
 const MAX_EXPANDED: u64 = 200_000;
+/// Points of shapes after every reference has been followed: some hundred megabytes.
+const MAX_POINTS: u64 = 10_000_000;
 /// Levels after every reference has been followed.
-const MAX_DEPTH: u32 = 200;
+const MAX_DEPTH: u64 = 200;
 /// Pixel operations of one rendering: about two seconds.
 const MAX_WORK: u64 = 1_000_000_000;
 /// What drawing any element costs at least, in pixel operations.
@@ -88,157 +96,9 @@ fn check_entities(text: &str) -> Result<(), SvgError> {
     Ok(())
 }
 
-/// Bounds what following every reference will give.
+/// Bounds what styling every element and following every reference will give.
 pub(super) fn check_document(xml: &Document) -> Result<(), SvgError> {
-    let is_style = |node: &Node| node.is_element() && node.tag_name().name() == "style";
-    let sheets: Vec<&str> = xml
-        .descendants()
-        .filter(is_style)
-        .flat_map(|n| n.children())
-        .filter_map(|n| n.text())
-        .collect();
-    let n_rules: usize = sheets.iter().map(|sheet| sheet.matches('{').count()).sum();
-    let n_elements = xml.descendants().filter(Node::is_element).count();
-    at_most(
-        "style rules times elements",
-        n_rules as u64 * n_elements as u64,
-        MAX_STYLE_TESTS,
-    )?;
-
-    let mut expansion = Expansion {
-        ids: xml
-            .descendants()
-            .filter_map(|n| Some((n.attribute("id")?, n)))
-            .collect(),
-        rules: sheets.iter().flat_map(|sheet| Rule::all(sheet)).collect(),
-        seen: HashMap::new(),
-    };
-    let size = expansion.size(xml.root_element());
-    at_most(
-        "elements after following all references",
-        size.nodes,
-        MAX_EXPANDED,
-    )?;
-    at_most(
-        "levels after following all references",
-        u64::from(size.depth),
-        u64::from(MAX_DEPTH),
-    )
-}
-
-#[derive(Clone, Copy, Default)]
-struct Size {
-    nodes: u64,
-    depth: u32,
-}
-
-struct Expansion<'a, 'input> {
-    ids: HashMap<&'a str, Node<'a, 'input>>,
-    rules: Vec<Rule<'a>>,
-    /// `None` while a node is being followed: a reference back to it is a cycle, which the SVG
-    /// parser cuts.
-    seen: HashMap<NodeId, Option<Size>>,
-}
-
-impl<'a, 'input> Expansion<'a, 'input> {
-    /// The element `id`, if following a reference to it costs anything: gradients are leaves.
-    fn target(&self, id: &str) -> Option<Node<'a, 'input>> {
-        let node = self.ids.get(id)?;
-        (!node.tag_name().name().ends_with("Gradient")).then_some(*node)
-    }
-
-    fn size(&mut self, node: Node<'a, 'input>) -> Size {
-        if let Some(known) = self.seen.get(&node.id()) {
-            return known.unwrap_or_default();
-        }
-        self.seen.insert(node.id(), None);
-        let mut size = Size { nodes: 1, depth: 0 };
-        let mut targets: Vec<_> = node.children().filter(Node::is_element).collect();
-        for attribute in node.attributes() {
-            let whole = attribute.value().trim().strip_prefix('#');
-            let ids =
-                references(attribute.value()).chain(whole.filter(|_| attribute.name() == "href"));
-            targets.extend(ids.filter_map(|id| self.target(id)));
-        }
-        let rules = self.rules.iter().filter(|rule| rule.may_apply(&node));
-        targets.extend(
-            rules
-                .flat_map(|rule| &rule.ids)
-                .filter_map(|id| self.target(id)),
-        );
-        for target in targets {
-            let part = self.size(target);
-            size.nodes = size.nodes.saturating_add(part.nodes);
-            size.depth = size.depth.max(part.depth);
-        }
-        if matches!(
-            node.tag_name().name(),
-            "text" | "tspan" | "textPath" | "tref"
-        ) {
-            let letters = node
-                .children()
-                .filter_map(|n| n.text())
-                .map(str::len)
-                .sum::<usize>();
-            size.nodes = size.nodes.saturating_add(letters as u64);
-        }
-        size.depth = size.depth.saturating_add(1);
-        self.seen.insert(node.id(), Some(size));
-        size
-    }
-}
-
-/// A style rule that refers to elements.
-struct Rule<'a> {
-    /// `None`: taken to apply to every element.
-    selector: Option<&'a str>,
-    ids: Vec<&'a str>,
-}
-
-impl<'a> Rule<'a> {
-    /// The rules of a sheet that refer to elements. What this cannot read (comments, `@media`,
-    /// attribute selectors) is taken to apply to every element.
-    fn all(sheet: &'a str) -> impl Iterator<Item = Self> {
-        sheet.split('}').filter_map(|rule| {
-            let ids: Vec<_> = references(rule).collect();
-            let selector = rule.split_once('{').map(|(selector, _)| selector);
-            let selector = selector.filter(|s| !s.contains(['*', '[', ':', '@', '/', '\\']));
-            (!ids.is_empty()).then_some(Self { selector, ids })
-        })
-    }
-
-    /// Whether any part of the selector fits `node`.
-    fn may_apply(&self, node: &Node) -> bool {
-        let Some(selector) = self.selector else {
-            return true;
-        };
-        let classes = node.attribute("class").unwrap_or_default();
-        let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | '>' | '+' | '~');
-        selector
-            .split(is_separator)
-            .filter(|part| !part.is_empty())
-            .any(|part| {
-                let (tag, rest) = part.split_at(part.find(['.', '#']).unwrap_or(part.len()));
-                let mut names = rest.split(['.', '#']).skip(1);
-                match rest {
-                    "" => node.tag_name().name() == tag,
-                    _ => names.any(|name| {
-                        classes.split_whitespace().any(|class| class == name)
-                            || node.attribute("id") == Some(name)
-                    }),
-                }
-            })
-    }
-}
-
-/// The ids in `url(#id)`, in a style or an attribute.
-fn references(text: &str) -> impl Iterator<Item = &str> {
-    text.split("url(").skip(1).filter_map(|rest| {
-        let rest = rest
-            .trim_start_matches(['"', '\'', ' '])
-            .strip_prefix('#')?;
-        rest.split(['"', '\'', ' ', ')']).next()
-    })
+    references::check(xml)
 }
 
 /// Bounds the pixels that rendering will write, at `scale`, on a canvas of `width` × `height`.

@@ -29,6 +29,16 @@ fn refused(text: &[u8]) -> SvgError {
     }
 }
 
+/// What `body` has too many of.
+fn refused_for(body: &str) -> &'static str {
+    match refused(&svg(body)) {
+        SvgError::TooMany { what, .. } => what,
+        other => panic!("refused otherwise: {other:?}"),
+    }
+}
+
+const EXPANDED: &str = "elements after following all references";
+
 fn n_dark(picture: &Picture) -> usize {
     picture.pixels.pixels().filter(|p| p.0 < [128; 3]).count()
 }
@@ -199,6 +209,13 @@ fn references_do_not_multiply_without_end() {
         },
     );
     assert!(matches!(refused(&svg(&uses)), SvgError::TooMany { .. }));
+    // Of several elements with one id, the first is used.
+    let decoys = (0..13).fold(String::new(), |mut all, i| {
+        write!(all, "<g id='u{i}'/>").expect("memory");
+        all
+    });
+    let uses = format!("{uses}{decoys}");
+    assert_eq!(refused_for(&uses), EXPANDED);
     for (kind, refer) in [
         ("mask", "mask='url(#eN)'"),
         ("clipPath", "clip-path='url(#eN)'"),
@@ -300,6 +317,214 @@ fn odd_sizes_are_drawn() {
         refused(sized("width='0' height='0'").as_bytes()),
         SvgError::Malformed(_)
     ));
+}
+
+#[test]
+fn markers_are_counted_once_a_vertex() {
+    let marker = format!(
+        "<marker id='m'>{}</marker>",
+        "<rect width='1' height='1'/>".repeat(1000)
+    );
+    let path = format!("path d='M0 0h1{}'", " 1".repeat(999));
+    let line = format!("points='{}'", "1 2 ".repeat(500));
+    for marked in [
+        format!("<{path} marker-mid='url(#m)'/>"),
+        format!("<{path} style='marker-mid:url(#m)'/>"),
+        format!("<{path} style='stroke:red;marker : url( &quot;#m&quot; )'/>"),
+        format!("<{path} style='fill:red!importantmarker-mid:url(#m)'/>"),
+        format!("<style>.a{{marker:url(#m)}}</style><{path} class='b a'/>"),
+        format!("<style>/* {{ path }} */g>path{{marker-mid:url(&#10;#m)}}</style><g><{path}/></g>"),
+        format!("<polyline {line} marker-mid='url(#m)'/>"),
+        format!("<polygon {line} marker-mid='url(#m)'/>"),
+        // Handed down by the group around, and by the one around where it is used.
+        format!("<g marker-mid='url(#m)'><a><{path}/></a></g>"),
+        format!("<defs><{path} id='p'/></defs><g marker-mid='url(#m)'><use href='#p'/></g>"),
+        // Two vertices each, of many.
+        format!(
+            "<g marker-end='url(#m)'>{}</g>",
+            "<line x2='9' y2='9'/>".repeat(300)
+        ),
+    ] {
+        assert_eq!(
+            refused_for(&format!("{marker}{marked}")),
+            EXPANDED,
+            "{marked}"
+        );
+    }
+    // Markers that lead to each other in every order.
+    let markers = (0..12).fold(String::new(), |mut all, i| {
+        let ends = (0..12).fold(String::new(), |mut ends, other| {
+            write!(ends, "<line x2='1' marker-end='url(#m{other})'/>").expect("memory");
+            ends
+        });
+        write!(all, "<marker id='m{i}'>{ends}</marker>").expect("memory");
+        all
+    });
+    assert_eq!(refused_for(&markers), EXPANDED);
+}
+
+#[test]
+fn markers_are_drawn() {
+    let marked = |by: &str| {
+        n_dark(&drawn(&format!(
+            "<marker id='marker1' markerUnits='userSpaceOnUse' markerWidth='10' markerHeight='10' refX='5' refY='5'><rect width='10' height='10'/></marker><path stroke='#000' d='M10 25h20h20h20' {by}/>"
+        )))
+    };
+    let plain = marked("");
+    for by in [
+        "marker-mid='url(#marker1)'",
+        "style='marker-mid:url(#marker1)'",
+    ] {
+        assert!(marked(by) > plain + 2 * 45 * 45, "{by}");
+    }
+    // An arrow's head is drawn once, however long its path.
+    let head = "<rect width='1' height='1'/>".repeat(30);
+    let path = format!("path d='M5 25h1{}'", " 1 -1".repeat(5000));
+    for arrow in [
+        format!("<{path} style='marker-start:none;marker-end:url(#marker1)'/>"),
+        format!("<style>.a{{marker-end:url(#marker1)}}</style><{path} class='a'/>"),
+    ] {
+        drawn(&format!("<marker id='marker1'>{head}</marker>{arrow}"));
+    }
+}
+
+#[test]
+fn styles_are_bounded_by_all_that_they_write() {
+    let fills = "fill:red;".repeat(5000);
+    let elements = "<g class='b'/>".repeat(40_000);
+    let styled = |sheet: &str, body: &str| refused_for(&format!("<style>{sheet}</style>{body}"));
+    for sheet in [
+        format!("*{{{fills}}}"),
+        format!("g{{{fills}}}"),
+        format!(".c,svg .b{{{fills}}}"),
+        // What looks like another rule is in a comment, a string, or parentheses.
+        format!(".b{{/*}} .c{{*/{fills}}}"),
+        format!(".b{{x:'}} .c{{';{fills}}}"),
+        format!(".b{{x:y(}} .c{{);{fills}}}"),
+        format!("@x{{/*}}*/}} .c{{{fills}}}"),
+        format!("*{{{}}}", "font:1px a;".repeat(20)),
+        format!("{}b{{x:y}}", "a,".repeat(5000)),
+    ] {
+        let start = &sheet[..20];
+        assert_eq!(styled(&sheet, &elements), "steps of styling", "{start}");
+    }
+    let masks = format!("*{{{}}}", "mask:url(#a);".repeat(5000));
+    assert_eq!(
+        styled(&masks, &format!("<mask id='a'/>{elements}")),
+        "references"
+    );
+    // One long list of selectors, each with all declarations.
+    let list = format!("{}a{{{fills}}}", "a,".repeat(10_000));
+    assert_eq!(styled(&list, ""), "style declarations of all selectors");
+    // Each use is styled anew.
+    let uses = format!(
+        "<g id='a'>{}</g>{}",
+        "<g/>".repeat(100),
+        "<use href='#a'/>".repeat(1000)
+    );
+    let sheet = format!("*{{{}}}", "fill:red;".repeat(200));
+    assert_eq!(styled(&sheet, &uses), "steps of styling");
+    // Every choice of twelve of a hundred ancestors.
+    let nested = format!("{}{}", "<g>".repeat(100), "</g>".repeat(100));
+    let sheet = format!("x{}{{fill:red}}", " g".repeat(12));
+    assert_eq!(styled(&sheet, &nested), "steps of styling");
+    // The lines up to each declaration are counted.
+    let long = "fill:red;".repeat(200_000);
+    assert_eq!(
+        styled(&format!(".a{{{long}}}"), ""),
+        "steps of reading styles"
+    );
+    assert_eq!(
+        refused_for(&format!("<g style='{long}'/>")),
+        "steps of styling"
+    );
+}
+
+#[test]
+fn many_classes_and_an_embedded_font_are_ordinary() {
+    let mut sheet = format!(
+        "/* Drawn by a program that says so at length, and doesn't stop there. */\n@font-face{{font-family:A;src:url('data:font/woff2;base64,{}')}}",
+        "d09G".repeat(50_000)
+    );
+    let mut body = String::new();
+    for i in 0..300 {
+        write!(
+            sheet,
+            ".cls-{i},.cls-{i} > path{{fill:#000;stroke:none;font-family:A, sans-serif}}"
+        )
+        .expect("memory");
+    }
+    for i in 0..3000 {
+        write!(
+            body,
+            "<rect class='cls-{}' x='{}' width='1' height='50'/>",
+            i % 300,
+            i % 100
+        )
+        .expect("memory");
+    }
+    let picture = drawn(&format!(
+        "<style>{sheet}svg g .cls-1:first-child{{fill:red}}</style>{body}"
+    ));
+    assert!(n_dark(&picture) > 512 * 256 * 9 / 10);
+}
+
+#[test]
+fn shapes_are_bounded_by_their_points() {
+    const POINTS: &str = "points after following all references";
+    for shape in [
+        // One arc, of more curves than any memory holds.
+        "<path d='M0 0A1e76 1e76 0 1 1 1e75 1e75'/>",
+        "<path d='M0 0A1e28 1e28 0 1 1 1e27 1e27'/>",
+        "<path d='m0,0 1,1a9.5.5 0 101e70 1e75'/>",
+        "<circle r='1e38'/>",
+        "<g font-size='1e38'><ellipse rx='1em' ry='1'/></g>",
+    ] {
+        assert_eq!(refused_for(shape), POINTS, "{shape}");
+    }
+    let long = format!("<path id='a' d='M0 0h{}'/>", "1 ".repeat(100_000));
+    let uses = "<use href='#a'/>".repeat(200);
+    assert_eq!(refused_for(&format!("{long}{uses}")), POINTS);
+
+    let round = "<path d='M50 5a20 20 0 0120 20 20 20 0 01-20 20 20 20 0 1 1-1e-15-40z'/>";
+    assert!(n_dark(&drawn(round)) > 100 * 205);
+    assert!(n_dark(&drawn("<circle cx='50%' cy='50%' r='20'/>")) > 150 * 205);
+}
+
+#[test]
+fn circles_that_the_parser_would_follow_are_refused() {
+    let size = "width='9' height='9'";
+    for body in [
+        format!("<g fill='url(#p)'><pattern id='p' {size}><rect {size}/></pattern></g>"),
+        format!(
+            "<mask id='a'><rect {size} mask='url(#b)'/></mask><mask id='b'><rect {size} mask='url(#c)'/></mask><mask id='c'><rect {size} mask='url(#a)'/></mask>"
+        ),
+        format!(
+            "<pattern id='p' {size}><rect {size} mask='url(#m)'/></pattern><mask id='m'><rect {size} style='fill:url(#p)'/></mask>"
+        ),
+        format!(
+            "<filter id='f'><feImage href='#a'/></filter><g id='a'><rect {size} filter='url(#f)'/></g>"
+        ),
+        "<linearGradient id='a' href='#b'/><linearGradient id='b' href='#c'/><linearGradient id='c' href='#b'/>".to_owned(),
+    ] {
+        let used = format!("{body}<rect {size} fill='url(#p)' mask='url(#a)' filter='url(#f)'/>");
+        assert_eq!(refused_for(&used), "references in a circle", "{body}");
+    }
+    // Each that the parser cuts takes it a walk through all elements.
+    let cut = (0..1100).fold(String::new(), |mut all, i| {
+        write!(
+            all,
+            "<pattern id='p{i}'><rect fill='url(#p{i})'/></pattern>"
+        )
+        .expect("memory");
+        all
+    });
+    assert_eq!(refused_for(&cut), "circles of references");
+    // Groups do hand patterns down.
+    let handed_down = format!(
+        "<pattern id='p' patternUnits='userSpaceOnUse' {size}><rect {size}/></pattern><g fill='url(#p)'><rect width='50' height='50'/></g>"
+    );
+    assert!(n_dark(&drawn(&handed_down)) > 200 * 256);
 }
 
 #[test]
