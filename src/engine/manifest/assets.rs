@@ -84,15 +84,19 @@ fn from_row(
     row: &TableRow,
     defaults: &FolderDefaults,
 ) -> Vec<Result<AssetSource, ManifestError>> {
-    let paths = row.list("path");
+    let paths = row.parts("path");
     if paths.is_empty() {
         return vec![Err(ManifestError::BadLine {
             source_name: row.source_name.clone(),
             reason: row.nothing_in("path"),
         })];
     }
-    let named = paths.iter().map(|text| {
-        let path = resolve(manifest, text);
+    let named = paths.into_iter().map(|text| {
+        let text = text.map_err(|other| ManifestError::BadLine {
+            source_name: row.source_name.clone(),
+            reason: format!("path {other} is no text"),
+        })?;
+        let path = resolve(manifest, &text);
         let draft = draft_from_row(row, &path, defaults)?;
         checked(row.source_name.clone(), path, draft)
     });
@@ -190,6 +194,21 @@ mod tests {
             let message = source.as_ref().expect_err("a bad line").to_string();
             assert!(message.contains(&format!("line {line}")), "{message}");
         }
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_is_an_error_in_its_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("assets.jsonl");
+        let text = r#"{"path":["a.png",3,"b.png",null],"brand":"Acme","asset":"Star"}"#;
+        fs::write(&path, text).expect("a file");
+        let sources: Vec<_> = read_assets(&path, &FolderDefaults::default())
+            .expect("readable")
+            .collect();
+        let are_good: Vec<_> = sources.iter().map(Result::is_ok).collect();
+        assert_eq!(are_good, [true, false, true]);
+        let message = sources[1].as_ref().expect_err("a number").to_string();
+        assert!(message.contains("path 3"), "{message}");
     }
 
     #[test]

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 use super::rows::{
     is_fetched, is_table_path, read_standard_input, read_table_named, resolve, scheme_of,
 };
-use super::{ManifestError, PhotoPlace, TableRow, archives, is_picture_path, pictures_under};
+use super::{
+    MAX_LISTING_PHOTOS, ManifestError, PhotoPlace, TableRow, archives, is_picture_path,
+    pictures_under,
+};
 use crate::domain::{Listing, Seller};
 use crate::fetch::StoreAddress;
 
@@ -165,10 +168,29 @@ fn placed_row(
     manifest: &Manifest,
     row: &TableRow,
 ) -> Result<(Listing, Vec<PhotoPlace>), ManifestError> {
-    let listing = listing_of(row, photos_of(row)?)?;
-    let places = listing.photos.iter().map(|text| place(manifest, text));
-    let places = places.collect();
-    Ok((listing, places))
+    let (names, places): (Vec<_>, Vec<_>) = photos_of(row)?
+        .into_iter()
+        .map(|part| match part {
+            Ok(text) => {
+                let place = place(manifest, &text);
+                (text, place)
+            }
+            Err(other) => {
+                let reason = "a photo is named by a text, which this is not".to_owned();
+                (shortened(&other), PhotoPlace::Nowhere(reason))
+            }
+        })
+        .unzip();
+    Ok((listing_of(row, names)?, places))
+}
+
+/// The beginning of a text that nobody needs whole.
+fn shortened(text: &str) -> String {
+    const MAX_CHARS: usize = 100;
+    match text.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn place(manifest: &Manifest, text: &str) -> PhotoPlace {
@@ -188,15 +210,24 @@ fn place(manifest: &Manifest, text: &str) -> PhotoPlace {
     }
 }
 
-fn photos_of(row: &TableRow) -> Result<Vec<String>, ManifestError> {
-    ["photos", "photo", "path"]
+/// The photos of a row as [`TableRow::parts`] gives them, one at least.
+fn photos_of(row: &TableRow) -> Result<Vec<Result<String, String>>, ManifestError> {
+    let photos = ["photos", "photo", "path"]
         .iter()
-        .map(|column| row.list(column))
-        .find(|photos| !photos.is_empty())
-        .ok_or_else(|| ManifestError::BadLine {
-            source_name: row.source_name.clone(),
-            reason: row.nothing_in("photos"),
-        })
+        .map(|column| row.parts(column))
+        .find(|photos| !photos.is_empty());
+    let bad = |reason| ManifestError::BadLine {
+        source_name: row.source_name.clone(),
+        reason,
+    };
+    match photos {
+        None => Err(bad(row.nothing_in("photos"))),
+        Some(photos) if photos.len() > MAX_LISTING_PHOTOS => Err(bad(format!(
+            "{} photos, but a listing has {MAX_LISTING_PHOTOS} at most",
+            photos.len()
+        ))),
+        Some(photos) => Ok(photos),
+    }
 }
 
 /// The listing of a row, with these photos, one at least.
@@ -265,6 +296,35 @@ mod tests {
         let seller = listing.seller.as_ref().expect("a seller");
         assert_eq!(seller.id.as_deref(), Some("12"));
         assert_eq!(seller.other["rating"], 4.5);
+    }
+
+    #[test]
+    fn what_is_named_by_no_text_is_a_photo_that_is_nowhere() {
+        let text = r#"{"listing_id":"L","photos":["a.jpg",{"url":"b.jpg"},3,null,"c.jpg"]}"#;
+        let listings = read("l.jsonl", text);
+        let (listing, places) = listings[0].as_ref().expect("good");
+        assert_eq!(
+            listing.photos,
+            ["a.jpg", r#"{"url":"b.jpg"}"#, "3", "c.jpg"]
+        );
+        let are_nowhere: Vec<_> = places
+            .iter()
+            .map(|place| matches!(place, PhotoPlace::Nowhere(_)))
+            .collect();
+        assert_eq!(are_nowhere, [false, true, true, false]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("l.json");
+        fs::write(&path, text).expect("a file");
+        let message = read_listing(&path).expect_err("no text").to_string();
+        assert!(message.contains("b.jpg"), "{message}");
+        assert!(shortened(&"é".repeat(300)).len() < 210);
+    }
+
+    #[test]
+    fn a_listing_of_too_many_photos_is_an_error_of_its_line() {
+        let photos = vec!["a.jpg"; MAX_LISTING_PHOTOS + 1].join("|");
+        let listings = read("l.csv", &format!("photos\n{photos}\nb.jpg\n"));
+        assert!(listings[0].is_err() && listings[1].is_ok());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod assets;
 mod finder;
 mod listings;
 mod places;
+mod records;
 mod rows;
 mod source;
 
@@ -133,6 +134,9 @@ impl ManifestError {
         rest.strip_prefix(": ").unwrap_or(rest).to_owned()
     }
 }
+
+/// Photos of one listing; no offer has as many, and all are held in memory together.
+const MAX_LISTING_PHOTOS: usize = 10_000;
 
 /// Endings of files that are taken for pictures when a folder is read.
 const PICTURE_ENDINGS: [&str; 11] = [

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::records::{Record, Records};
 use super::{ManifestError, has_ending};
 use crate::fetch::StoreKind;
 
@@ -33,14 +34,30 @@ impl TableRow {
 
     /// The texts in `column`: a JSON array, or a cell of parts separated by `|`.
     pub fn list(&self, column: &str) -> Vec<String> {
+        self.parts(column)
+            .into_iter()
+            .filter_map(Result::ok)
+            .collect()
+    }
+
+    /// As [`list`](Self::list), with what is no text in its place, as JSON; `null` is nothing.
+    pub fn parts(&self, column: &str) -> Vec<Result<String, String>> {
         match self.fields.get(column) {
             Some(Value::Array(values)) => values
                 .iter()
-                .filter_map(|v| v.as_str().map(str::trim))
-                .filter(|v| !v.is_empty())
-                .map(str::to_owned)
+                .filter_map(|value| match value {
+                    Value::Null => None,
+                    Value::String(text) => {
+                        let text = text.trim();
+                        (!text.is_empty()).then(|| Ok(text.to_owned()))
+                    }
+                    other => Some(Err(other.to_string())),
+                })
                 .collect(),
-            Some(Value::String(cell)) => crate::domain::split_list(cell),
+            Some(Value::String(cell)) => crate::domain::split_list(cell)
+                .into_iter()
+                .map(Ok)
+                .collect(),
             _ => Vec::new(),
         }
     }
@@ -75,8 +92,10 @@ impl TableRow {
 /// The rows of a manifest, read as they are asked for.
 pub type Table = Box<dyn Iterator<Item = Result<TableRow, ManifestError>> + Send>;
 
-/// Longest line of a JSONL manifest: more is taken for a file that is no manifest.
-const MAX_LINE_BYTES: usize = 4 << 20;
+/// Longest line of a JSONL manifest, and longest record of a CSV one; what is longer is told and passed over.
+pub(super) const MAX_LINE_BYTES: usize = 4 << 20;
+/// Columns of a CSV manifest that may come several times, each with some of what belongs together.
+const LIST_COLUMNS: [&str; 3] = ["photos", "photo", "path"];
 
 /// Opens a `.csv` or `.jsonl` (`.ndjson`) file; `None` for any other ending.
 ///
@@ -117,68 +136,80 @@ fn csv_rows(
     path: &Path,
     file: File,
 ) -> Result<impl Iterator<Item = Result<TableRow, ManifestError>> + use<>, ManifestError> {
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_reader(skip_byte_order_mark(file));
+    let mut records = Records::new(skip_byte_order_mark(file));
     let path = path.to_owned();
-    let header = reader
-        .byte_headers()
-        .map_err(|cause| ManifestError::BadLine {
-            source_name: format!("{} line 1", path.display()),
-            reason: cause.to_string(),
-        })?;
+    let header = records
+        .next_record()
+        .map_err(|cause| bad_line(&path, 1, cause.to_string()))?;
+    let header = match header {
+        Some(header) => cells_of(&path, header)?,
+        None => csv::ByteRecord::new(),
+    };
     let columns: Vec<String> = header
         .iter()
         .map(|cell| String::from_utf8_lossy(cell).trim().to_ascii_lowercase())
         .collect();
-    Ok(reader
-        .into_records()
-        .map(move |record| csv_row(&path, &columns, record)))
+    let mut is_broken = false;
+    Ok(std::iter::from_fn(move || {
+        if is_broken {
+            return None;
+        }
+        match records.next_record() {
+            Ok(record) => Some(csv_row(&path, &columns, record?)),
+            Err(cause) => {
+                // No line is read after that.
+                is_broken = true;
+                Some(Err(ManifestError::BrokenOff {
+                    source_name: at_line(&path, records.line()),
+                    reason: cause.to_string(),
+                }))
+            }
+        }
+    }))
 }
 
-fn csv_row(
-    path: &Path,
-    columns: &[String],
-    record: Result<csv::StringRecord, csv::Error>,
-) -> Result<TableRow, ManifestError> {
-    let at = |line: Option<u64>| match line {
-        Some(line) => format!("{} line {line}", path.display()),
-        None => path.display().to_string(),
-    };
-    let record = record.map_err(|cause| {
-        let source_name = at(cause.position().map(csv::Position::line));
-        let reason = cause.to_string();
-        // No line is read after that.
-        if cause.is_io_error() {
-            return ManifestError::BrokenOff {
-                source_name,
-                reason,
-            };
-        }
-        ManifestError::BadLine {
-            source_name,
-            reason,
-        }
-    })?;
-    let source_name = at(record.position().map(csv::Position::line));
-    if record.len() > columns.len() {
-        return Err(ManifestError::BadLine {
-            reason: format!(
-                "{} cells where the first line has {}",
-                record.len(),
-                columns.len()
-            ),
-            source_name,
-        });
+/// The cells of a record, trimmed.
+fn cells_of(path: &Path, record: Record) -> Result<csv::ByteRecord, ManifestError> {
+    let bad = |reason| bad_line(path, record.line, reason);
+    let text = record.text.map_err(bad)?;
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .buffer_capacity(512)
+        .from_reader(&text[..]);
+    let mut cells = csv::ByteRecord::new();
+    let read = reader.read_byte_record(&mut cells);
+    read.map_err(|cause| bad(cause.to_string()))?;
+    Ok(cells)
+}
+
+fn csv_row(path: &Path, columns: &[String], record: Record) -> Result<TableRow, ManifestError> {
+    let line = record.line;
+    let bad = |reason| bad_line(path, line, reason);
+    let cells = csv::StringRecord::from_byte_record(cells_of(path, record)?)
+        .map_err(|cause| bad(cause.utf8_error().to_string()))?;
+    if cells.len() > columns.len() {
+        return Err(bad(format!(
+            "{} cells where the first line has {}",
+            cells.len(),
+            columns.len()
+        )));
     }
-    let fields = columns
-        .iter()
-        .zip(&record)
-        .map(|(column, cell)| (column.clone(), Value::String(cell.to_owned())))
-        .collect();
+    let mut fields = Map::new();
+    for (column, cell) in columns.iter().zip(&cells) {
+        match fields.get_mut(column) {
+            Some(Value::String(before)) if LIST_COLUMNS.contains(&column.as_str()) => {
+                before.push('|');
+                before.push_str(cell);
+            }
+            _ => {
+                fields.insert(column.clone(), Value::String(cell.to_owned()));
+            }
+        }
+    }
     Ok(TableRow {
-        source_name,
+        source_name: at_line(path, line),
         fields,
     })
 }
@@ -208,8 +239,12 @@ fn json_rows<R: Read>(
             line_number += 1;
             match read_bounded_line(&mut reader) {
                 Ok(None) => return None,
-                Ok(Some(line)) if line.trim_ascii().is_empty() => {}
-                Ok(Some(line)) => return Some(json_row(&path, line_number, &line)),
+                Ok(Some(Line::Whole(line))) if line.trim_ascii().is_empty() => {}
+                Ok(Some(Line::Whole(line))) => return Some(json_row(&path, line_number, &line)),
+                Ok(Some(Line::TooLong)) => {
+                    let reason = format!("a line of more than {MAX_LINE_BYTES} bytes");
+                    return Some(Err(bad_line(&path, line_number, reason)));
+                }
                 Err(cause) => {
                     is_broken = true;
                     return Some(Err(ManifestError::BrokenOff {
@@ -223,15 +258,23 @@ fn json_rows<R: Read>(
     })
 }
 
-/// The next line without its end; `None` at the end of the file.
-fn read_bounded_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+enum Line {
+    Whole(Vec<u8>),
+    /// It was passed over.
+    TooLong,
+}
+
+/// The next line; `None` at the end of the file.
+fn read_bounded_line(reader: &mut impl BufRead) -> io::Result<Option<Line>> {
     let mut line = Vec::new();
     let n = Read::take(&mut *reader, MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
     if n > MAX_LINE_BYTES {
-        let message = format!("a line of more than {MAX_LINE_BYTES} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        if line.last() != Some(&b'\n') {
+            reader.skip_until(b'\n')?;
+        }
+        return Ok(Some(Line::TooLong));
     }
-    Ok((n > 0).then_some(line))
+    Ok((n > 0).then_some(Line::Whole(line)))
 }
 
 fn json_row(path: &Path, line_number: u64, line: &[u8]) -> Result<TableRow, ManifestError> {
@@ -383,6 +426,42 @@ mod tests {
                 .contains("line 3")
         );
         assert_eq!(rows[2].as_ref().expect("good").list("p"), ["x", "y"]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_costs_itself_alone() {
+        let text = format!(
+            "{{\"n\":\"{}\"}}\n{{\"n\":2}}\n",
+            "x".repeat(MAX_LINE_BYTES)
+        );
+        let rows = rows_of("a.jsonl", text.as_bytes());
+        assert_eq!(rows.len(), 2);
+        let message = rows[0].as_ref().expect_err("too long").to_string();
+        assert!(message.contains("line 1: a line of more"), "{message}");
+        let second = rows[1].as_ref().expect("good");
+        assert_eq!(second.text("n").as_deref(), Some("2"));
+        assert!(second.source_name.ends_with("line 2"));
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_an_error_and_reading_goes_on() {
+        let rows = rows_of("a.csv", b"p,n\na,\"15 inch\nb,\"two\nlines\"\n");
+        let message = rows[0].as_ref().expect_err("no end").to_string();
+        assert!(message.contains("line 2: a quote"), "{message}");
+        let last = rows.last().expect("some").as_ref().expect("good");
+        assert_eq!(last.text("n").as_deref(), Some("two\nlines"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.csv");
+        fs::write(&path, b"p,\"n\na,b\n").expect("a file");
+        assert!(read_table(&path).is_err());
+    }
+
+    #[test]
+    fn columns_of_photos_that_come_several_times_are_one_list() {
+        let rows = rows_of("a.csv", b"Photo,photo,n,photo,n\na,b|c,1,,2\n");
+        let row = rows[0].as_ref().expect("good");
+        assert_eq!(row.list("photo"), ["a", "b", "c"]);
+        assert_eq!(row.text("n").as_deref(), Some("2"));
     }
 
     #[test]
