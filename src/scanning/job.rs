@@ -8,7 +8,9 @@ use std::time::Instant;
 use thiserror::Error;
 
 use super::{Document, Documents, identity, is_next, summarised};
-use crate::engine::manifest::{ManifestError, PhotoFinder, PhotoPlace, Source, read_listings};
+use crate::engine::manifest::{
+    self, ManifestError, PhotoFinder, PhotoPlace, Source, read_listings,
+};
 use crate::engine::{Engine, EngineError, ScanOptions, ScanUnit, scan_units};
 use crate::fetch::BlockingFetcher;
 use crate::report::{ReportError, ReportFormat, ScanIdentity, Spool, Summary, SummaryFile};
@@ -103,9 +105,9 @@ pub fn plain_reason(error: &ManifestError) -> String {
 /// Photos of what was handed in, and lines that cannot be read.
 ///
 /// # Errors
-/// [`ManifestError`] when it cannot be read at all.
+/// [`ManifestError`] when it cannot be read at all, or is made to take long.
 pub fn count_photos(source: &Path) -> Result<u64, ManifestError> {
-    Ok(units(source)?.count() as u64)
+    manifest::count_photos(source)
 }
 
 /// Scans `source`, which people call `name`, into `files`, or goes on with it; `goes_on` is told the number of rows after each, and says

@@ -136,6 +136,8 @@ fn in_archive(photo: &str) -> Option<(&Path, &str)> {
 /// Reads the headers alone.
 fn tar_places(path: &Path) -> io::Result<Places> {
     let mut archive = tar::Archive::new(BufReader::new(File::open(path)?));
+    // As they are read: several archives one after the other are one.
+    archive.set_ignore_zeros(true);
     let mut places = Places::new();
     for entry in archive.entries_with_seek()? {
         let Ok(entry) = entry else {

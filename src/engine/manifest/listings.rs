@@ -67,6 +67,27 @@ pub fn read_listings(source: &Path) -> Result<Listings, ManifestError> {
     })
 }
 
+/// Photos of `source`, and lines that cannot be read: the length of a scan of it. Of an archive the photos
+/// are not held, and those of a zip archive not even read.
+///
+/// # Errors
+/// As [`read_listings`], and [`ManifestError::TooLarge`] for a compressed archive that grows without end.
+pub fn count_photos(source: &Path) -> Result<u64, ManifestError> {
+    let listings = match archives::kind_of(source) {
+        Some(kind) => archives::read_names(source, &source.display().to_string(), kind)?,
+        None => read_listings(source)?,
+    };
+    let mut n_photos = 0;
+    for listing in listings {
+        n_photos += match listing {
+            Ok((_, places)) => places.len() as u64,
+            Err(error @ ManifestError::TooLarge { .. }) => return Err(error),
+            Err(_) => 1,
+        };
+    }
+    Ok(n_photos)
+}
+
 /// The listings of a manifest, which is read from `path`.
 pub(super) fn read_table_listings(
     path: &Path,
@@ -325,6 +346,15 @@ mod tests {
         let photos = vec!["a.jpg"; MAX_LISTING_PHOTOS + 1].join("|");
         let listings = read("l.csv", &format!("photos\n{photos}\nb.jpg\n"));
         assert!(listings[0].is_err() && listings[1].is_ok());
+    }
+
+    #[test]
+    fn photos_and_bad_lines_are_counted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("l.csv");
+        fs::write(&path, "photos\na.jpg|b.jpg\nc.jpg,d\ne.jpg\n").expect("a file");
+        assert_eq!(count_photos(&path).expect("readable"), 4);
+        assert!(count_photos(&folder.path().join("absent.zip")).is_err());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::fetch::FetchError;
 
 pub use assets::{AssetSource, FolderDefaults, read_assets};
 pub use finder::PhotoFinder;
-pub use listings::{Listings, read_listing, read_listings};
+pub use listings::{Listings, count_photos, read_listing, read_listings};
 pub use places::PhotoPlace;
 pub use rows::{Table, TableRow, read_table};
 pub use source::{Source, StoredSource};
@@ -78,6 +78,14 @@ pub enum ManifestError {
         /// Why.
         reason: String,
     },
+    /// An archive that is larger, unpacked, than is read just to count its photos.
+    #[error("{source_name}: {reason}")]
+    TooLarge {
+        /// The archive.
+        source_name: String,
+        /// How large it may be.
+        reason: String,
+    },
     /// A line whose values do not hold together.
     #[error("{source_name}: {cause}")]
     BadValue {
@@ -106,6 +114,7 @@ impl ManifestError {
             Self::NotFetched { source_name, .. }
             | Self::BadLine { source_name, .. }
             | Self::BrokenOff { source_name, .. }
+            | Self::TooLarge { source_name, .. }
             | Self::BadValue { source_name, .. }
             | Self::NoBrand { source_name } => source_name.clone(),
         }
