@@ -122,12 +122,32 @@ pub(super) async fn hand_in(
     caller: &Caller,
     request: Request,
 ) -> Result<ScanRecord, Problem> {
-    let (source, kind) = receive_source(state, request).await?;
+    let source = receive_source(state, request).await?;
     let asked_by = caller.who().to_owned();
+    // Nobody's writing waits for what may take long.
+    let counted = caller.run(Lane::Pictures, move |engine| count(engine, source));
+    let counted = counted.await?;
     let taken = caller.run(Lane::Writes, move |engine| {
-        take_in(engine, &source, kind, asked_by)
+        take_in(engine, counted, asked_by)
     });
     taken.await
+}
+
+/// What was handed in.
+struct Source {
+    upload: Upload,
+    /// The ending of its file.
+    kind: &'static str,
+    /// Whether it is one object that holds listings, to be made lines of.
+    is_object: bool,
+}
+
+/// A source on the disk, with its length. It vanishes with its folder if it is not taken in.
+struct Counted {
+    folder: tempfile::TempDir,
+    name: String,
+    kind: &'static str,
+    n_photos: u64,
 }
 
 /// The one source of a form. Browsers send fields that were left alone as empty ones.
@@ -148,10 +168,7 @@ fn source_of_form(mut form: Form) -> Result<Offered, Problem> {
     }
 }
 
-async fn receive_source(
-    state: &HttpState,
-    request: Request,
-) -> Result<(Upload, &'static str), Problem> {
+async fn receive_source(state: &HttpState, request: Request) -> Result<Source, Problem> {
     let types = KINDS.map(|(kind, _)| kind);
     match receive_file_or(request, &FIELDS, &types).await? {
         (Sent::Form(form), _) => {
@@ -169,19 +186,24 @@ async fn receive_source(
                 ))
             })?;
             let mut sources = fetching::uploads(state, vec![offered]).await?;
-            let source = sources.pop().expect("one was asked for");
-            Ok((source, kind))
+            Ok(Source {
+                upload: sources.pop().expect("one was asked for"),
+                kind,
+                is_object: false,
+            })
         }
         (Sent::Raw(bytes) | Sent::Json(bytes), found) => {
             let known = KINDS.iter().find(|(kind, _)| *kind == found);
             let (_, kind) = known.expect("no other type is received");
-            let bytes = if found == JSON {
-                lines_of(&bytes)?
-            } else {
-                bytes.into()
+            let upload = Upload {
+                name: source_name(kind),
+                bytes: bytes.into(),
             };
-            let name = source_name(kind);
-            Ok((Upload { name, bytes }, kind))
+            Ok(Source {
+                upload,
+                kind,
+                is_object: found == JSON,
+            })
         }
     }
 }
@@ -203,31 +225,44 @@ fn lines_of(text: &[u8]) -> Result<Vec<u8>, Problem> {
     Ok(lines)
 }
 
-/// Puts the source on the disk before the scan is acknowledged.
-fn take_in(
-    engine: &Engine,
-    source: &Upload,
-    kind: &'static str,
-    asked_by: String,
-) -> Result<ScanRecord, Problem> {
+/// Puts the source on the disk, and looks how long it is.
+fn count(engine: &Engine, source: Source) -> Result<Counted, Problem> {
+    let Source {
+        mut upload,
+        kind,
+        is_object,
+    } = source;
+    if is_object {
+        upload.bytes = lines_of(&upload.bytes)?;
+    }
     let all = engine.settings().home.join(SCANS);
-    let on_disk = write_source(&all, source, kind);
+    let on_disk = write_source(&all, &upload, kind);
     let folder = on_disk.map_err(|error| Problem::hidden(ProblemKind::Internal, &error))?;
     let n_photos = count_photos(&folder.path().join(source_name(kind)))
-        .map_err(|error| invalid(format!("{}: {}", source.name, plain_reason(&error))))?;
+        .map_err(|error| invalid(format!("{}: {}", upload.name, plain_reason(&error))))?;
     if n_photos == 0 {
-        return Err(invalid(format!("{}: there is no photo in it", source.name)));
+        return Err(invalid(format!("{}: there is no photo in it", upload.name)));
     }
-    let name = folder.path().file_name().unwrap_or_default();
-    let record = engine.store().create_scan(&NewScan {
-        folder: name.to_string_lossy().into_owned(),
-        name: source.name.clone(),
-        kind: kind.to_owned(),
+    Ok(Counted {
+        folder,
+        name: upload.name,
+        kind,
         n_photos,
+    })
+}
+
+/// Takes what is on the disk into the queue, before the scan is acknowledged.
+fn take_in(engine: &Engine, counted: Counted, asked_by: String) -> Result<ScanRecord, Problem> {
+    let folder = counted.folder.path().file_name().unwrap_or_default();
+    let record = engine.store().create_scan(&NewScan {
+        folder: folder.to_string_lossy().into_owned(),
+        name: counted.name,
+        kind: counted.kind.to_owned(),
+        n_photos: counted.n_photos,
         asked_by,
     })?;
     // Until here it vanishes with whatever went wrong.
-    let _ = folder.keep();
+    let _ = counted.folder.keep();
     Ok(record)
 }
 
