@@ -15,7 +15,7 @@ use super::access::{BrandScope, Caller};
 use super::fetching;
 use super::openapi::{BinaryBody, EXAMPLE_PICTURE, IdempotencyKey, MatchAnswers, PhotoForm};
 use super::problem::Problem;
-use super::screening::keeping;
+use super::screening::{MAX_VALUES, check_values, keeping};
 use super::uploads::{
     FormFields, JsonPicture, Offered, Sent, Upload, invalid, parse_json, receive,
 };
@@ -216,6 +216,7 @@ async fn match_json(
 }
 
 fn read_json(text: &[u8]) -> Result<(Offered, Option<Seller>), Problem> {
+    check_values(text, 0, MAX_VALUES)?;
     let body: MatchBody = parse_json(text)?;
     let photo = JsonPicture::new(body.base64, body.url).decoded(0)?;
     let seller = body.seller.map(|value| {

@@ -16,8 +16,8 @@ use super::openapi::{EXAMPLE_PICTURE, IdempotencyKey, ListingBody, ListingForm};
 use super::paging::malformed;
 use super::problem::{Problem, ProblemKind};
 use super::uploads::{
-    FormFields, JsonPicture, MAX_FIELDS_BYTES, Offered, Sent, decode_all, invalid, parse_json,
-    receive,
+    FormFields, JsonPicture, MAX_FIELDS_BYTES, MAX_PICTURES, Offered, Sent, decode_all, invalid,
+    parse_json, receive,
 };
 use super::workers::Lane;
 use crate::domain::{Keep, Keeping, Listing, Seller};
@@ -32,6 +32,9 @@ const FIELDS: FormFields = FormFields {
 const MAX_ID_CHARS: usize = 500;
 /// Longest time for which anything is kept.
 const MAX_DAYS: u32 = 3650;
+/// Values in a listing, brackets and names counted too: more do not fit into what its fields may take,
+/// beside its pictures.
+pub(super) const MAX_VALUES: usize = MAX_FIELDS_BYTES + 16 * MAX_PICTURES;
 
 /// What is kept, and for how long, in the address.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -144,11 +147,13 @@ fn read_listing(sent: Sent) -> Result<(Listing, Vec<Offered>), Problem> {
             let text = form.texts.remove("listing").ok_or_else(|| {
                 invalid("the form has no field \"listing\" with the listing as JSON")
             })?;
+            check_values(text.as_bytes(), 0, MAX_VALUES)?;
             let mut fields: Map<String, Value> = parse_json(text.as_bytes())?;
             fields.remove("photos");
             (fields, form.pictures)
         }
         Sent::Json(text) => {
+            check_values(&text, 0, MAX_VALUES)?;
             let mut fields: Map<String, Value> = parse_json(&text)?;
             let photos = fields.remove("photos").unwrap_or_default();
             (fields, decode_all(pictures(photos)?)?)
@@ -180,6 +185,44 @@ fn read_listing(sent: Sent) -> Result<(Listing, Vec<Offered>), Problem> {
         other: fields,
     };
     Ok((listing, photos))
+}
+
+/// Refuses JSON in which what lies below `depth` brackets holds more than `limit` values, before any is made:
+/// a value takes many times the memory that it takes in the text. Commas, colons and brackets are counted;
+/// that it is JSON is seen later.
+pub(super) fn check_values(text: &[u8], depth: usize, limit: usize) -> Result<(), Problem> {
+    let (mut here, mut n_values) = (0usize, 0);
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => pass_string(&mut bytes),
+            b'{' | b'[' => here += 1,
+            b'}' | b']' => {
+                here = here.saturating_sub(1);
+                continue;
+            }
+            b',' | b':' => {}
+            _ => continue,
+        }
+        n_values = if here > depth { n_values + 1 } else { 0 };
+        if n_values > limit {
+            return Err(invalid(format!("more than {limit} values in one object")));
+        }
+    }
+    Ok(())
+}
+
+/// Passes over the rest of a string.
+fn pass_string(bytes: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => {
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Each photo an object with `base64` or `url`, or a text: a `data:` URL or another one.
@@ -221,4 +264,29 @@ fn check(listing: &Listing, keeping: Keeping, n_photos: usize) -> Result<(), Pro
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_outside_of_texts_and_below_a_depth() {
+        let fits = |text: &str, depth| check_values(text.as_bytes(), depth, 10).is_ok();
+        let zeros = |n: usize| vec!["0"; n].join(",");
+        assert!(fits(&format!("[{}]", zeros(9)), 0));
+        assert!(!fits(&format!("[{}]", zeros(12)), 0));
+        assert!(!fits(&format!("[{}", "[".repeat(11)), 0));
+        let text = format!(r#"{{"title":"{}\"{}"}}"#, ",".repeat(20), "[".repeat(20));
+        assert!(fits(&text, 0));
+        // Many listings, each with few values; then one with many.
+        let few = [r#"{"a":[0,0]}"#; 50].join(",");
+        assert!(fits(&format!(r#"{{"listings":[{few}]}}"#), 2));
+        assert!(!fits(&format!(r#"{{"listings":[{few}]}}"#), 0));
+        let many = format!(r#"{{"listings":[{few},{{"a":[{}]}}]}}"#, zeros(12));
+        assert!(!fits(&many, 2));
+        for broken in ["", "\"", "\"\\", "]]]]"] {
+            assert!(fits(broken, 0), "{broken}");
+        }
+    }
 }

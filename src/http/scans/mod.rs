@@ -5,6 +5,7 @@
 
 mod working;
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use axum::Json;
 use axum::extract::{Path as Place, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
@@ -26,6 +28,7 @@ use super::openapi::{BinaryBody, IdempotencyKey, ScanForm};
 use super::paging::{cut, page_length, with_one_more};
 use super::pieces::body_of_file;
 use super::problem::{Problem, ProblemKind};
+use super::screening::check_values;
 use super::uploads::{
     Form, FormFields, Offered, Sent, Upload, invalid, parse_json, receive_file_or,
 };
@@ -46,6 +49,9 @@ const FIELDS: FormFields = FormFields {
     url: Some("source_url"),
     texts: &[],
 };
+/// Values that one listing in JSON may hold, brackets and names counted too: each takes a hundred bytes
+/// while it is read, whatever it takes in the text.
+const MAX_LISTING_VALUES: usize = 1 << 18;
 /// Listings in one object rather than one a line.
 const JSON: &str = "application/json";
 /// Content types that a source may come with, and the ending of its file.
@@ -212,17 +218,40 @@ async fn receive_source(state: &HttpState, request: Request) -> Result<Source, P
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScanBody {
-    listings: Vec<Map<String, Value>>,
+    #[schema(value_type = Vec<Map<String, Value>>)]
+    listings: Lines,
+}
+
+/// Listings as lines of JSON, made one after the other: no more than one is held in values.
+struct Lines(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Lines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Lines(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Lines {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut listings: A) -> Result<Self, A::Error> {
+        while let Some(listing) = listings.next_element::<Map<String, Value>>()? {
+            serde_json::to_writer(&mut self.0, &listing).expect("plain values are JSON");
+            self.0.push(b'\n');
+        }
+        Ok(self)
+    }
 }
 
 fn lines_of(text: &[u8]) -> Result<Vec<u8>, Problem> {
+    // A listing lies within the body's braces and the brackets of the list.
+    check_values(text, 2, MAX_LISTING_VALUES)?;
     let body: ScanBody = parse_json(text)?;
-    let mut lines = Vec::new();
-    for listing in &body.listings {
-        serde_json::to_writer(&mut lines, listing).expect("plain values are JSON");
-        lines.push(b'\n');
-    }
-    Ok(lines)
+    Ok(body.listings.0)
 }
 
 /// Puts the source on the disk, and looks how long it is.

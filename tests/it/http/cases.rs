@@ -163,6 +163,31 @@ async fn listings_that_cannot_be_screened_are_refused() {
 }
 
 #[tokio::test]
+async fn more_values_than_a_listing_holds_are_refused_before_they_are_made() {
+    let service = Service::new();
+    let (star, zeros) = (base64(&picture(STAR)), vec![0; 80_000]);
+    let fields = json!({ "listing_id": "L", "sizes": zeros }).to_string();
+    let form = [("listing", None, fields.as_bytes())];
+    for answer in [
+        service.post_form("/v1/screen", &form).await,
+        service
+            .post_json("/v1/screen", &json!({ "photos": zeros }))
+            .await,
+        service
+            .post_json(
+                "/v1/match",
+                &json!({ "base64": star, "seller": { "ids": zeros } }),
+            )
+            .await,
+    ] {
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        let problem = answer.json();
+        let detail = problem["detail"].as_str().expect("text");
+        assert!(detail.contains("values in one object"), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn an_authorised_seller_is_allowed_and_nobody_needs_to_look() {
     let service = Service::new();
     let mut body = asset("Acme", "Star", &[&picture(STAR)]);

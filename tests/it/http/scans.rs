@@ -203,6 +203,7 @@ async fn manifests_lead_to_addresses_and_to_no_file_of_the_server() {
 #[tokio::test]
 async fn what_is_no_source_is_refused_and_leaves_nothing() {
     let service = Service::new();
+    let many = json!({ "listings": [{ "photos": vec![0; 300_000] }] });
     let damaged = tar(&[("a.png", picture(STAR))])[..200].to_vec();
     for (kind, bytes, status) in [
         ("image/png", picture(STAR), 415),
@@ -215,6 +216,8 @@ async fn what_is_no_source_is_refused_and_leaves_nothing() {
         ),
         ("text/csv", b"a,b\n".to_vec(), 422),
         ("application/json", b"{\"listings\":7}".to_vec(), 422),
+        ("application/json", b"{\"listings\":[7]}".to_vec(), 422),
+        ("application/json", many.to_string().into_bytes(), 422),
     ] {
         let answer = service.call(handed_in(kind, bytes)).await;
         assert_eq!(answer.status.as_u16(), status, "{kind}: {}", answer.text());
