@@ -1,12 +1,13 @@
 //! `POST /v1/screen`: should this listing go live?
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Query, Request, State};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 use utoipa::IntoParams;
 
 use super::HttpState;
@@ -86,25 +87,24 @@ pub(super) async fn screen(
     let keeping = keeping(query.keep, query.keep_days)?;
     let budget = query.budget_ms.map(Duration::from_millis);
     let sent = receive(request, &FIELDS).await?;
+    let started = Instant::now();
+    let left = move || budget.map(|budget| budget.saturating_sub(started.elapsed()));
     let engine = caller.engine();
-    let begin = move |listing, photos, budget| {
+    let begin = move |listing, photos| {
         let running = engine.start_screening(ScreenRequest {
             listing,
             photos,
             keeping,
         })?;
-        Ok::<_, Problem>(running.answer(budget)?)
+        Ok::<_, Problem>(running.answer(left())?)
     };
-    let started = Instant::now();
     let begin_at_once = begin.clone();
     // The photos are worked on elsewhere; this place only waits, but bounds how many do.
-    let wait = caller.run(Lane::Pictures, move |_| {
+    let wait = run_within(&caller, left(), move || {
         let (listing, photos) = read_listing(sent)?;
         check(&listing, keeping, photos.len())?;
         match all_here(photos) {
-            Ok(photos) => Ok(Read::Screened(Box::new(begin_at_once(
-                listing, photos, budget,
-            )?))),
+            Ok(photos) => Ok(Read::Screened(Box::new(begin_at_once(listing, photos)?))),
             Err(photos) => Ok(Read::ToFetch(Box::new(listing), photos)),
         }
     });
@@ -112,11 +112,47 @@ pub(super) async fn screen(
         Read::Screened(screened) => return Ok(Json(*screened)),
         Read::ToFetch(listing, photos) => (listing, photos),
     };
-    let total = budget.map_or(state.limits.request_timeout, |budget| budget / 2);
+    let total = match (budget, left()) {
+        (Some(budget), Some(left)) => left.min(budget / 2),
+        _ => state.limits.request_timeout,
+    };
     let photos = fetching::screen_photos(&state, photos, total).await?;
-    let left = budget.map(|budget| budget.saturating_sub(started.elapsed()));
-    let wait = caller.run(Lane::Pictures, move |_| begin(*listing, photos, left));
+    let wait = run_within(&caller, left(), move || begin(*listing, photos));
     wait.await.map(Json)
+}
+
+/// Runs `job` in a place for photos. When none is free within `left`, the time for the answer is over: then
+/// it runs as a change of the records, since all that it has to do is to write down what is unchecked.
+async fn run_within<T: Send + 'static>(
+    caller: &Caller,
+    left: Option<Duration>,
+    job: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let Some(left) = left else {
+        return caller.run(Lane::Pictures, move |_| job()).await;
+    };
+    let waiting = Arc::new(Mutex::new(Some(job)));
+    let take = |waiting: &Mutex<Option<_>>| {
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.take()
+    };
+    let begun = Arc::clone(&waiting);
+    let mut wait = Box::pin(caller.run(Lane::Pictures, move |_| match take(&begun) {
+        Some(job) => job(),
+        // Nobody waits for this answer.
+        None => Err(Problem::internal(ProblemKind::TimedOut)),
+    }));
+    if let Ok(done) = timeout(left, &mut wait).await {
+        return done;
+    }
+    match take(&waiting) {
+        Some(job) => {
+            drop(wait);
+            caller.run(Lane::Writes, move |_| job()).await
+        }
+        // It has begun, and keeps the time itself.
+        None => wait.await,
+    }
 }
 
 /// A request that was read, as far as that goes without the network.

@@ -556,6 +556,30 @@ async fn an_answer_comes_in_time_and_the_rest_is_checked_behind_it() {
 }
 
 #[tokio::test]
+async fn an_answer_comes_in_time_though_every_place_is_taken() {
+    let gate = Arc::new(Gate::default());
+    let mood = Mood::Gated(Arc::clone(&gate));
+    let service = Service::with(MoodyEmbedder::new(mood), ServeLimits::default());
+    service.register("Acme", "Star", &picture(STAR)).await;
+    let taken = service.post_picture("/v1/match", picture(MOON));
+    let asked = async {
+        let watched = Arc::clone(&gate);
+        let inside = tokio::task::spawn_blocking(move || watched.wait_for(1));
+        inside.await.expect("the only place is taken");
+        let listing = listing("L1", &[&picture(STAR)]);
+        let answer = screen(&service, "?budget_ms=200", &listing).await;
+        gate.open();
+        answer
+    };
+    let (matched, answer) = tokio::join!(taken, asked);
+    assert_eq!(matched.status, StatusCode::OK, "{}", matched.text());
+    assert_eq!(answer["decision"], "review", "{answer}");
+    assert_eq!(answer["reasons"][0]["code"], "unchecked");
+    assert_eq!(answer["unchecked"][0]["photo"], "picture 1");
+    assert_eq!(answer["continues_in_background"], true);
+}
+
+#[tokio::test]
 async fn what_a_stopped_process_left_unchecked_is_checked_at_the_next_start() {
     let service = with_star().await;
     let photo = |bytes: Vec<u8>| PendingPhoto {
