@@ -5,6 +5,7 @@
 //! pixels are written. Each bounds from above and cheaply; none judges whether the drawing makes
 //! sense.
 
+mod expansion;
 mod references;
 mod shapes;
 mod styles;
@@ -98,7 +99,7 @@ fn check_entities(text: &str) -> Result<(), SvgError> {
 
 /// Bounds what styling every element and following every reference will give.
 pub(super) fn check_document(xml: &Document) -> Result<(), SvgError> {
-    references::check(xml)
+    expansion::check(xml)
 }
 
 /// Bounds the pixels that rendering will write, at `scale`, on a canvas of `width` × `height`.
