@@ -69,8 +69,9 @@ impl Standing {
         Ok(Self::Changed(changed.into_iter().chain(begun).collect()))
     }
 
-    /// Whether a look at the photo now would give the same. Where the registry has changed, that is known
-    /// only of photos that a description is kept of: when nothing that changed comes near, the answer holds.
+    /// Whether a look at the photo now would give the same. Where the registry has changed, that is known only of
+    /// photos in which nothing was found and a description is kept of: the answer holds when nothing that changed
+    /// comes near. A finding may lead over all others by less now.
     pub(super) fn holds(
         &self,
         engine: &Engine,
@@ -79,20 +80,15 @@ impl Standing {
     ) -> bool {
         match self {
             Self::Other => false,
+            Self::Changed(changed) if changed.is_empty() => true,
             Self::Changed(changed) => {
-                let registry = engine.registry();
-                let untouched = answer.findings.iter().all(|finding| {
-                    !changed.contains(&finding.asset_id)
-                        && registry.active_asset(finding.asset_id).is_some()
-                });
-                drop(registry);
                 let is_far = || {
                     is_far_from(engine, photo, changed).unwrap_or_else(|error| {
                         tracing::warn!(%photo, %error, "what is kept of a photo cannot be compared");
                         false
                     })
                 };
-                untouched && (changed.is_empty() || is_far())
+                answer.findings.is_empty() && is_far()
             }
         }
     }

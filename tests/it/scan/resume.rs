@@ -299,21 +299,31 @@ fn other_lines_on_standard_input_are_not_taken_for_those_before() {
 #[test]
 fn a_source_that_breaks_off_is_not_finished_in_any_shard() {
     let scene = Scene::new();
-    let manifest = scene.manifest(6);
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut fourth_end = 0;
+    for idx in 0..6 {
+        let bytes = fs::read(if idx % 3 == 0 { COPY } else { NOTHING }).expect("a fixture");
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder
+            .append_data(&mut header, format!("{idx}.jpg"), &bytes[..])
+            .expect("written");
+        if idx == 3 {
+            fourth_end = builder.get_ref().len();
+        }
+    }
+    let archive = builder.into_inner().expect("written");
+    let source = scene.path("photos.tar");
+    fs::write(&source, &archive).expect("a file");
     let whole = scene.path("whole.jsonl");
-    scene
-        .program
-        .done(&Scene::arguments(&manifest, &whole, &[]));
-    let text = fs::read_to_string(&manifest).expect("the manifest");
-    let (fourth_end, _) = text.match_indices('\n').nth(3).expect("six lines");
-    let (front, back) = text.split_at(fourth_end + 1);
-    // Longer than any line may be: nothing is read behind it.
-    let broken = format!("{front}{}\n{back}", "x".repeat(5 << 20));
-    fs::write(&manifest, broken).expect("a file");
+    scene.program.done(&Scene::arguments(&source, &whole, &[]));
+    // Within the fifth photo, behind its header.
+    fs::write(&source, &archive[..fourth_end + 1000]).expect("a file");
     for shard in ["1/3", "2/3", "3/3"] {
         let part = scene.path("part.jsonl");
         let ran = scene.program.run(&Scene::arguments(
-            &manifest,
+            &source,
             &part,
             &["--shard", shard, "--resume"],
         ));
@@ -322,19 +332,19 @@ fn a_source_that_breaks_off_is_not_finished_in_any_shard() {
         let _ = fs::remove_file(scene.program.path("part.jsonl.part"));
     }
     let out = scene.path("out.jsonl");
-    let resumed = Scene::arguments(&manifest, &out, &["--resume"]);
+    let resumed = Scene::arguments(&source, &out, &["--resume"]);
     for _ in 0..2 {
         let ran = scene.program.run(&resumed);
         assert_eq!(ran.code(), 2, "{}", ran.stderr());
-        for words in ["listings.jsonl line 5", "bytes", "--resume"] {
+        for words in ["photos.tar", "4.jpg is cut off", "--resume"] {
             assert!(ran.stderr().contains(words), "{}", ran.stderr());
         }
     }
-    fs::write(&manifest, text).expect("a file");
+    fs::write(&source, archive).expect("a file");
     scene.program.done(&resumed);
     assert_eq!(
         lasting(&scene.rows("out.jsonl")),
         lasting(&scene.rows("whole.jsonl"))
     );
-    assert_eq!(scene.summary("out.jsonl")["n_resumed"], 5);
+    assert_eq!(scene.summary("out.jsonl")["n_resumed"], 4);
 }

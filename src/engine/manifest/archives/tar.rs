@@ -45,6 +45,13 @@ fn broken(name: &str, cause: &io::Error) -> ManifestError {
             source_name,
             reason: cause.to_string(),
         },
+        // What is damaged stays so: the same would be said each time.
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+            ManifestError::BadLine {
+                source_name,
+                reason: format!("the archive cannot be read on: {cause}"),
+            }
+        }
         _ => ManifestError::BrokenOff {
             source_name,
             reason: format!("the archive cannot be read on: {cause}"),
