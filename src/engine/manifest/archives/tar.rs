@@ -40,21 +40,29 @@ pub(super) fn tar_members(
 
 fn broken(name: &str, cause: &io::Error) -> ManifestError {
     let source_name = name.to_owned();
+    let reason = format!("the archive cannot be read on: {cause}");
     match cause.kind() {
         io::ErrorKind::FileTooLarge => ManifestError::TooLarge {
             source_name,
             reason: cause.to_string(),
         },
+        // So `tar` says that a file ends within a header.
+        io::ErrorKind::Other if cause.to_string().contains("failed to read entire block") => {
+            ManifestError::BrokenOff {
+                source_name,
+                reason,
+            }
+        }
         // What is damaged stays so: the same would be said each time.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
             ManifestError::BadLine {
                 source_name,
-                reason: format!("the archive cannot be read on: {cause}"),
+                reason,
             }
         }
         _ => ManifestError::BrokenOff {
             source_name,
-            reason: format!("the archive cannot be read on: {cause}"),
+            reason,
         },
     }
 }

@@ -269,6 +269,12 @@ fn a_damaged_archive_gives_what_is_whole_and_says_so() {
         let told = listings.iter().any(ends);
         assert!(told || n == 0, "{n}");
     }
+    // Damage in the middle is no end: it would be said again each time.
+    let mut damaged = tar.clone();
+    damaged[100..108].fill(b'x');
+    let listings = read("x.tar", &damaged);
+    let error = listings.last().expect("told").as_ref();
+    assert!(!error.expect_err("damaged").ends_the_source());
     assert!(read_archive(Path::new("absent.tar"), "absent.tar", ArchiveKind::Tar).is_err());
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("x.zip");
