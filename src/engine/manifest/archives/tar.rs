@@ -46,13 +46,6 @@ fn broken(name: &str, cause: &io::Error) -> ManifestError {
             source_name,
             reason: cause.to_string(),
         },
-        // So `tar` says that a file ends within a header.
-        io::ErrorKind::Other if cause.to_string().contains("failed to read entire block") => {
-            ManifestError::BrokenOff {
-                source_name,
-                reason,
-            }
-        }
         // What is damaged stays so: the same would be said each time.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
             ManifestError::BadLine {
@@ -105,6 +98,8 @@ impl<R: Read> Read for Budgeted<R> {
 struct Reach {
     position: Cell<u64>,
     limit: Cell<u64>,
+    /// Whether more was asked for than there is.
+    is_at_end: Cell<bool>,
 }
 
 impl Reach {
@@ -112,6 +107,7 @@ impl Reach {
         Self {
             position: Cell::new(0),
             limit: Cell::new(MAX_HEADER_BYTES),
+            is_at_end: Cell::new(false),
         }
     }
 
@@ -140,6 +136,9 @@ impl<R: Read> Read for Bounded<'_, R> {
         }
         let n = usize::try_from(left).map_or(into.len(), |left| left.min(into.len()));
         let n = self.reader.read(&mut into[..n])?;
+        if n == 0 && !into.is_empty() {
+            self.reach.is_at_end.set(true);
+        }
         self.reach.position.set(position + n as u64);
         Ok(n)
     }
@@ -180,10 +179,22 @@ fn send_members_of(
     sender: &SyncSender<Result<Member, ManifestError>>,
 ) -> io::Result<bool> {
     let reach = Reach::new();
-    let mut archive = tar::Archive::new(Bounded {
+    let archive = tar::Archive::new(Bounded {
         reader,
         reach: &reach,
     });
+    send_all(archive, &reach, sender).map_err(|cause| match reach.is_at_end.get() {
+        // Not all that `tar` says of a file that ends too soon has this kind.
+        true => io::Error::new(io::ErrorKind::UnexpectedEof, cause),
+        false => cause,
+    })
+}
+
+fn send_all(
+    mut archive: tar::Archive<impl Read>,
+    reach: &Reach,
+    sender: &SyncSender<Result<Member, ManifestError>>,
+) -> io::Result<bool> {
     for entry in archive.entries()? {
         let mut entry = entry?;
         let kind = entry.header().entry_type();
