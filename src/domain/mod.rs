@@ -16,6 +16,7 @@ mod percent;
 mod region;
 mod review;
 mod scan;
+mod shortened;
 mod webhook;
 
 pub use access::{AccessWordError, Actor, AuditAction, KeyId, Role, TenantName};
@@ -36,4 +37,5 @@ pub use review::{
     Screening,
 };
 pub use scan::{PhotoMark, ScanId, ScanStamp, ScanState, ScannedPhoto, Shard, ShardError, Work};
+pub use shortened::shortened;
 pub use webhook::{DeliveryState, EventKind, WebhookId, WebhookIdError};

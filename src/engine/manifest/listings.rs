@@ -11,7 +11,7 @@ use super::{
     MAX_LISTING_PHOTOS, ManifestError, PhotoPlace, TableRow, archives, is_picture_path,
     pictures_under,
 };
-use crate::domain::{Listing, Seller};
+use crate::domain::{Listing, Seller, shortened};
 use crate::fetch::StoreAddress;
 
 /// Listings, each with where its photos are; `Listing::photos` keeps the texts of the manifest.
@@ -178,6 +178,8 @@ pub(super) fn single_photo(name: String, place: PhotoPlace) -> (Listing, Vec<Pho
     (listing, vec![place])
 }
 
+/// Characters of what names a photo and is no text that are told.
+const MAX_SHOWN_CHARS: usize = 100;
 /// Columns that a CSV manifest may use for the seller's fields.
 const SELLER_COLUMNS: [(&str, &str); 3] = [
     ("seller_id", "id"),
@@ -198,20 +200,14 @@ fn placed_row(
             }
             Err(other) => {
                 let reason = "a photo is named by a text, which this is not".to_owned();
-                (shortened(&other), PhotoPlace::Nowhere(reason))
+                (
+                    shortened(&other, MAX_SHOWN_CHARS),
+                    PhotoPlace::Nowhere(reason),
+                )
             }
         })
         .unzip();
     Ok((listing_of(row, names)?, places))
-}
-
-/// The beginning of a text that nobody needs whole.
-fn shortened(text: &str) -> String {
-    const MAX_CHARS: usize = 100;
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 fn place(manifest: &Manifest, text: &str) -> PhotoPlace {
@@ -339,7 +335,7 @@ mod tests {
         let (alone, places) = read_listing(&path).expect("good");
         assert_eq!(alone.photos, listing.photos);
         assert!(matches!(places[1], PhotoPlace::Nowhere(_)));
-        assert!(shortened(&"é".repeat(300)).len() < 210);
+        assert!(shortened(&"é".repeat(300), MAX_SHOWN_CHARS).len() < 210);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::records::{Record, Records};
 use super::{ManifestError, has_ending};
+use crate::domain::{shortened, split_list};
 use crate::fetch::StoreKind;
 
 /// One line of a manifest.
@@ -54,10 +55,7 @@ impl TableRow {
                     other => Some(Err(other.to_string())),
                 })
                 .collect(),
-            Some(Value::String(cell)) => crate::domain::split_list(cell)
-                .into_iter()
-                .map(Ok)
-                .collect(),
+            Some(Value::String(cell)) => split_list(cell).into_iter().map(Ok).collect(),
             _ => Vec::new(),
         }
     }
@@ -70,11 +68,7 @@ impl TableRow {
             return format!("no {column}");
         }
         let columns: Vec<_> = self.fields.keys().map(|name| format!("{name:?}")).collect();
-        let mut named: String = columns.join(", ");
-        if let Some((end, _)) = named.char_indices().nth(MAX_CHARS) {
-            named.truncate(end);
-            named.push('…');
-        }
+        let named = shortened(&columns.join(", "), MAX_CHARS);
         let is_separated_otherwise = self.fields.keys().any(|name| name.contains([';', '\t']));
         let remedy = match is_separated_otherwise {
             true => ": separate them by commas",

@@ -13,7 +13,7 @@ use super::super::Summary;
 use super::super::words::{count, counted, duration, kind_words, share, stages};
 use super::HtmlOptions;
 use super::kept::KeptFinding;
-use crate::domain::{AssetId, FindingKind, ScannedPhoto, Verdict, percent};
+use crate::domain::{AssetId, FindingKind, ScannedPhoto, Verdict, percent, shortened};
 
 const STYLE: &str = include_str!("../templates/report.css");
 const SCRIPT: &str = include_str!("../templates/report.js");
@@ -39,10 +39,7 @@ pub(super) fn data_uri(jpeg: &[u8]) -> String {
 }
 
 pub(super) fn clipped(text: &str) -> String {
-    match text.char_indices().nth(MAX_TEXT_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    shortened(text, MAX_TEXT_CHARS)
 }
 
 pub(super) fn capitalised(text: &str) -> String {
