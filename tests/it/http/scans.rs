@@ -14,6 +14,7 @@ use super::service::{Answer, Gate, MOON, Mood, MoodyEmbedder, STAR, Service, ope
 use super::webhooks::{Killable, free_port, wait_for};
 use crate::cli::{COPY, PACK, Program};
 use crate::fetch::server::{Server, ok};
+use crate::scan::write_tar;
 use touchstone::embed::Embedder;
 use touchstone::embed::fake::FakeEmbedder;
 use touchstone::fetch::{FetchPolicy, Fetcher};
@@ -23,16 +24,9 @@ use touchstone::http::{ServeLimits, serve};
 const PATIENCE: Duration = Duration::from_secs(300);
 
 fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    for (name, bytes) in members {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        builder
-            .append_data(&mut header, name, &bytes[..])
-            .expect("memory takes it");
-    }
-    builder.into_inner().expect("memory takes it")
+    let mut archive = Vec::new();
+    write_tar(&mut archive, members);
+    archive
 }
 
 fn handed_in(kind: &str, bytes: Vec<u8>) -> Request<Body> {

@@ -8,6 +8,7 @@ mod shards;
 mod sources;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -91,6 +92,20 @@ impl Scene {
 
 fn text_of(path: &Path) -> String {
     path.to_str().expect("UTF-8").to_owned()
+}
+
+/// A tar archive of files.
+pub fn write_tar(writer: impl Write, members: &[(&str, Vec<u8>)]) {
+    let mut builder = tar::Builder::new(writer);
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder
+            .append_data(&mut header, name, &bytes[..])
+            .expect("written");
+    }
+    builder.finish().expect("written");
 }
 
 /// Rows without what differs from run to run.

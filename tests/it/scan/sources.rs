@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{COPY, NOTHING, Scene};
+use super::{COPY, NOTHING, Scene, write_tar};
 
 #[test]
 fn standard_input_is_answered_line_by_line() {
@@ -115,19 +115,6 @@ fn members() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn write_tar(writer: impl Write) {
-    let mut builder = tar::Builder::new(writer);
-    for (name, bytes) in members() {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        builder
-            .append_data(&mut header, name, &bytes[..])
-            .expect("written");
-    }
-    builder.finish().expect("written");
-}
-
 fn write_zip(file: File) {
     let mut zip = zip::ZipWriter::new(file);
     for (name, bytes) in members() {
@@ -142,10 +129,10 @@ fn write_zip(file: File) {
 fn archives_are_scanned_without_unpacking_and_their_photos_are_on_the_page() {
     let scene = Scene::new();
     let create = |name: &str| File::create(scene.program.path(name)).expect("a file");
-    write_tar(create("a.tar"));
+    write_tar(create("a.tar"), &members());
     write_zip(create("b.zip"));
     let packed = flate2::write::GzEncoder::new(create("c.tar.gz"), flate2::Compression::fast());
-    write_tar(packed);
+    write_tar(packed, &members());
     for (source, n_thumbnails) in [("a.tar", 2), ("b.zip", 2), ("c.tar.gz", 1)] {
         let (out, page) = (scene.path("out.jsonl"), scene.path("out.html"));
         let path = scene.path(source);
