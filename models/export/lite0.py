@@ -11,6 +11,7 @@ GRID = 3
 CHANNELS = 320
 FAR = 1e6
 FINE = 5  # blocks up to the last one with cells of 16 pixels
+TRAINED = 4  # blocks that keep their ImageNet weights; those after them are trained
 
 
 def load() -> nn.Module:
@@ -29,8 +30,8 @@ def load() -> nn.Module:
 
 
 def put_trained(network: nn.Module, trained: dict[str, Tensor]) -> None:
-    """Replace blocks 5 and 6 by trained ones (`../train/network.py`: convolutions with the batch normalisation folded in)."""
-    blocks = [block for stage in network.blocks[5:7] for block in stage]
+    """Replace blocks 4 to 6 by trained ones (`../train/network.py`: convolutions with the batch normalisation folded in)."""
+    blocks = [block for stage in network.blocks[TRAINED:] for block in stage]
     for index, block in enumerate(blocks):
         pairs = (("widen", block.conv_pw, block.bn1), ("depthwise", block.conv_dw, block.bn2), ("narrow", block.conv_pwl, block.bn3))
         for name, convolution, norm in pairs:

@@ -33,7 +33,7 @@ from sources import Sources, Typeface  # noqa: E402
 
 SIDE = 320  # pixels of a photo: ten cells of the last map
 SAMPLES = 250
-LEAST_MARK = 20  # pixels of its shorter side: less cannot be told apart at this size
+LEAST_MARK = 16  # pixels of its shorter side: less cannot be told apart at this size, nor when it is blown up
 marks.SIDE = 240  # pixels of a mark's long side: photos here are half the size of those of the calibration set
 PICTOGRAMS = 2  # one pictogram or emoji for so many brands
 CROWD = 14  # packs that stand behind others

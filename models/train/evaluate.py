@@ -1,9 +1,10 @@
-"""Measures the description of windows alone on labelled real photos, before words, hashes and geometry.
+"""Measures the descriptions of windows and of cells alone on labelled real photos, before words, hashes and geometry.
 
-usage: evaluate.py --whitening whitening.npz --cache FOLDER [--checkpoint STEP.pt]... [--levels 224,320,448] [--cells 6,8] [--by asset] SET...
+usage: evaluate.py --whitening whitening.npz --cache FOLDER [--checkpoint STEP.pt]... [--levels 224,320,448,640,896] [--cells 4,6] [--by asset] SET...
 
 A SET is a folder with assets.csv and photos.csv in the format of `touchstone eval`. Prints for each checkpoint (none: the untrained start) the
-figures of `touchstone eval` for the best window's cosine, alone and with the whole pictures' cosine of the untrained network added.
+figures of `touchstone eval` for the best window's cosine, alone, with the agreement of cells added (of the nearest references, in their nearest windows),
+and with the whole pictures' cosine of the untrained network added instead. A checkpoint is a file of train.py or of pack.py.
 The maps of the frozen part are kept in the cache folder, so that a second measurement takes seconds.
 """
 
@@ -15,15 +16,21 @@ import sys
 from pathlib import Path
 
 import features
+import fine
 import network
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 import lite0  # on the path since `network`
 import pictures
 
 WHOLE_WEIGHT = 0.6
+CELLS_WEIGHT = 1.0
+CANDIDATES = 48  # references of a photo whose cells are compared
+PLACES = 4  # windows of a photo over which each of them is laid
+REACH = 2  # cells that a cell may lie off its place
 PLAIN = 8  # a registered picture whose channels vary less holds nothing
 
 
@@ -43,6 +50,11 @@ def share_of(folder: Path, row: dict) -> float | None:
     return float(row["w"]) * float(row["h"]) / (width * height)
 
 
+def described(head: network.Head, maps: np.ndarray, boxes: torch.Tensor) -> torch.Tensor:
+    """One picture's windows `[1, k, 4]` from the frozen part's maps: `[k, numbers]`."""
+    return head.describe(head.cells(head.small_cells(torch.from_numpy(maps[None]).float())), boxes)[0]
+
+
 class MeasuringSet:
     """The frozen maps of a set's pictures: a photo at each level, an asset as reference; and the whole pictures' GeM."""
 
@@ -55,6 +67,8 @@ class MeasuringSet:
             self.photo_labels = [label if row["brand"] else "" for label, row in zip(self.photo_labels, photos, strict=True)]
         # touchstone refuses to register a picture of one colour
         self.plain = np.array([np.ptp(pictures.read(folder / row["path"]), axis=(0, 1)).max() < PLAIN for row in assets])
+        laid_out = (pictures.reference(pictures.read(folder / row["path"])) for row in assets)
+        self.shown = torch.from_numpy(np.stack([pictures.shown_cells(p) for p in laid_out]))
         self.shares = [share_of(folder, row) for row in photos]
         key = hashlib.sha256(f"{folder.resolve()} {levels}".encode()).hexdigest()[:12]
         kept = cache / f"maps-{self.name}-{key}.pkl"
@@ -83,18 +97,49 @@ class MeasuringSet:
         return references, seen, reference_wholes, np.stack(wholes)
 
     @torch.no_grad()
-    def scores(self, head: network.Head, cells: tuple[int, ...]) -> np.ndarray:
-        """Best window's cosine of every photo with every asset, `[photos, assets]`."""
+    def scores(self, head: network.Head, cells: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Best window's cosine of every photo with every asset, and the same with the agreement of cells, `[photos, assets]` each."""
         whole = torch.tensor([[[0.0, 0.0, 224.0, 224.0]]])
-        marks = torch.cat([head.describe(head.cells(torch.from_numpy(m[None]).float()), whole)[0] for m in self.references])
-        best = []
+        marks = torch.cat([described(head, m, whole) for m in self.references])
+        registered = torch.from_numpy(np.stack(self.references)).float()
+        mark_cells = head.describe_cells(head.small_cells(registered))
+        best, agreed = [], []
         for levels in self.photos:
-            found = []
-            for maps in levels:
+            found, places, seen = [], [], []
+            for level, maps in enumerate(levels):
                 boxes = pictures.windows(maps.shape[1] * 16, maps.shape[0] * 16, cells)
-                found.append(head.describe(head.cells(torch.from_numpy(maps[None]).float()), torch.tensor([boxes]))[0])
-            best.append((torch.cat(found) @ marks.T).max(0).values)
-        return torch.stack(best).numpy()
+                small = head.small_cells(torch.from_numpy(maps[None]).float())
+                found.append(head.describe(head.cells(small), torch.tensor([boxes]))[0])
+                seen.append(head.describe_cells(small))
+                places += [(level, box) for box in boxes]
+            cosines = torch.cat(found) @ marks.T
+            nearest = cosines.topk(PLACES, dim=0)
+            best.append(nearest.values[0])
+            together = nearest.values[0].clone() - 1.0  # those whose cells are not compared come last
+            for mark in nearest.values[0].topk(min(CANDIDATES, len(marks))).indices:
+                overs = [laid_over(seen[level], box) for level, box in (places[i] for i in nearest.indices[:, mark])]
+                together[mark] = nearest.values[0, mark] + CELLS_WEIGHT * agreement(torch.cat(overs), mark_cells[mark], self.shown[mark]).max()
+            agreed.append(together)
+        return torch.stack(best).numpy(), torch.stack(agreed).numpy()
+
+
+def laid_over(cells: torch.Tensor, box) -> torch.Tensor:
+    """The cells of one level under a window and `REACH` about it, `[1, 18, 18, numbers]`."""
+    sides = torch.tensor([cells.shape[2] * 16.0, cells.shape[1] * 16.0])
+    x0, y0, x1, y1 = box
+    at = (torch.arange(-REACH, fine.GRID + REACH) + 0.5) / fine.GRID
+    x, y = (x0 + at * (x1 - x0)) / sides[0] * 2 - 1, (y0 + at * (y1 - y0)) / sides[1] * 2 - 1
+    places = torch.stack([x[None].expand(len(at), -1), y[:, None].expand(-1, len(at))], -1)[None]
+    seen = F.grid_sample(cells.permute(0, 3, 1, 2), places, padding_mode="border", align_corners=False)
+    return F.normalize(seen.permute(0, 2, 3, 1), dim=-1)
+
+
+def agreement(seen: torch.Tensor, mark: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+    """touchstone's agreement of windows `[w, 18, 18, numbers]` with one registered picture's cells: `[w]`."""
+    shifts = range(2 * REACH + 1)
+    cosines = [(seen[:, y : y + fine.GRID, x : x + fine.GRID] * mark).sum(-1) for y in shifts for x in shifts]
+    weights = shown + 1e-4
+    return (torch.stack(cosines).amax(0) * weights).sum((1, 2)) / weights.sum()
 
 
 def by_label(scores: np.ndarray, labels: list[str]) -> tuple[np.ndarray, list[str]]:
@@ -140,8 +185,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
     parser.add_argument("--mix", type=float, default=1.0, help="share of the trained weights, the rest from the start")
-    parser.add_argument("--levels", default="224,320,448")
-    parser.add_argument("--cells", default="6,8")
+    parser.add_argument("--levels", default="224,320,448,640,896")
+    parser.add_argument("--cells", default="4,6")
     parser.add_argument("--by", default="brand", choices=("brand", "asset"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -153,18 +198,20 @@ def main() -> None:
         for checkpoint in options.checkpoint or [None]:
             head = network.Head(whitening)
             if checkpoint:
-                trained = torch.load(checkpoint, weights_only=True)["average"]
+                packed = checkpoint.suffix == ".npz"
+                trained = network.unpacked(checkpoint) if packed else torch.load(checkpoint, weights_only=True)["average"]
                 start = head.state_dict()
                 head.load_state_dict({name: start[name].lerp(trained[name], options.mix) for name in start})
-            scores = measured.scores(head, cells)
+            scores, with_cells = measured.scores(head, cells)
             found = []
-            scores[:, measured.plain] = -1
-            for one in (scores, scores + WHOLE_WEIGHT * wholes):
+            for one in (scores, with_cells, scores + WHOLE_WEIGHT * wholes):
+                one[:, measured.plain] = -1
                 labelled, names = by_label(one, measured.asset_labels)
                 found.append(shown(figures(labelled, names, measured.photo_labels)))
+                if one is with_cells:
+                    sizes = by_size(labelled, names, measured.photo_labels, measured.shares)
             name = checkpoint.stem if checkpoint else "start"
-            sizes = by_size(labelled, names, measured.photo_labels, measured.shares)
-            print(f"{measured.name} {name}: windows {found[0]} | and whole {found[1]} | {sizes}", flush=True)
+            print(f"{measured.name} {name}: windows {found[0]} | and cells {found[1]} | and whole {found[2]} | with cells {sizes}", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def descriptors(head: network.Head, samples: train.Samples) -> torch.Tensor:
     for references in samples.references:
         for first in range(0, len(references), 128):
             maps = torch.from_numpy(np.ascontiguousarray(references[first : first + 128 : 2])).float()
-            found.append(head.describe(head.cells(maps), box.expand(len(maps), 1, 4))[:, 0])
+            found.append(head.describe(head.cells(head.small_cells(maps)), box.expand(len(maps), 1, 4))[:, 0])
     return torch.cat(found)
 
 

@@ -1,4 +1,4 @@
-"""Trains the window description by contrast: a window that shows a thing against registered pictures, and a registered picture against windows.
+"""Trains the descriptions of windows and of cells by contrast: a window that shows a thing against registered pictures, and a registered picture against windows.
 
 usage: train.py --features FOLDER --pictures FOLDER --whitening whitening.npz --out FOLDER --minutes N [--processes 2]
 
@@ -14,6 +14,7 @@ import socket
 import time
 from pathlib import Path
 
+import fine
 import network
 import numpy as np
 import torch
@@ -29,11 +30,16 @@ RANDOM_WINDOWS = 10  # windows of a photo that do not show its thing
 TEMPERATURE = 0.05
 NOBODY = -1  # identity of a window that shows nothing known
 RATE = 4e-4  # of each tensor's own size: folded convolutions differ in size by a factor of a hundred
+FINE_BLANKS = 2  # windows of each photo that do not show its thing and are compared cell by cell
+FINE_WEIGHT = 0.5  # of the loss of cells beside that of windows
+DEEPER = 0.5  # of that rate for block 4
 PULL = 3e-4  # share of the way back to where they started that weights go at each step
 AVERAGE = 0.995
 WARM_UP = 100
-LEAST_CELLS = 2.5  # smallest window that is described, in cells of 32 pixels
+LEAST_CELLS = 3.5  # smallest window that is described, in cells of 32 pixels
 ALIKE = 8  # photos of a batch in a row whose registered pictures look alike, where neighbours are given
+# for glibc: memory that is given back to the system costs more to get again than all arithmetic
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 COVERED = 0.3  # share of the thing that a window may show and still count as one without it
 
 
@@ -44,29 +50,31 @@ class Samples:
     """All shards as memory maps, and their boxes and identities."""
 
     def __init__(self, features: Path, pictures: Path):
-        self.photos, self.references, boxes, identities, self.where = [], [], [], [], []
+        self.photos, self.references, self.shown, boxes, identities, self.where = [], [], [], [], [], []
         for path in sorted(features.glob("shard-*-photos.npy")):
             stem = path.stem.removesuffix("-photos")
             kept = np.load(pictures / f"{stem}.npz")
             photos = np.load(path, mmap_mode="r")
-            self.where += [(len(self.photos), row) for row in range(len(photos))]
+            self.where += [(len(self.photos), row) for row in range(len(photos) // 2)]
             self.photos.append(photos)
             self.references.append(np.load(features / f"{stem}-references.npy", mmap_mode="r"))
-            boxes.append(kept["boxes"])
+            self.shown.append(np.load(features / f"{stem}-shown.npy"))
+            boxes.append(np.load(features / f"{stem}-boxes.npy"))
             identities.append(kept["identities"])
-        self.boxes, self.identities = np.concatenate(boxes), np.concatenate(identities)
+        self.boxes, self.identities = np.concatenate(boxes).reshape(-1, 2, 4), np.concatenate(identities)
 
     def __len__(self) -> int:
         return len(self.where)
 
     def batch(self, indices: np.ndarray, rng: np.random.Generator):
-        """Photo maps, reference maps (one of two each), boxes x, y, w, h, identities."""
+        """Photo maps and reference maps (one of two each), the references' shown cells, boxes x, y, w, h, identities."""
         places = [self.where[i] for i in indices]
-        photos = np.stack([self.photos[shard][row] for shard, row in places])
-        references = np.stack([self.references[shard][2 * row + int(rng.integers(2))] for shard, row in places])
-        tensors = (torch.from_numpy(photos), torch.from_numpy(references), torch.from_numpy(self.identities[indices]))
-        photos, references, identities = (tensor.to(DEVICE) for tensor in tensors)
-        return photos.float(), references.float(), self.boxes[indices], identities
+        which = rng.integers(2, size=len(indices))
+        photos = np.stack([self.photos[shard][2 * row + one] for (shard, row), one in zip(places, which, strict=True)])
+        version = rng.integers(2, size=len(indices))
+        references, shown = (np.stack([of[shard][2 * row + one] for (shard, row), one in zip(places, version, strict=True)]) for of in (self.references, self.shown))
+        photos, references, shown, identities = (torch.from_numpy(a).to(DEVICE) for a in (photos, references, shown, self.identities[indices]))
+        return photos.float(), references.float(), shown, self.boxes[indices, which], identities
 
 
 def in_groups(shuffled: np.ndarray, neighbours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -94,7 +102,7 @@ def shown_window(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def other_windows(box: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Random windows, and which of them do not show the thing."""
-    side = network.CELL * rng.choice([3, 4, 5, 6, 8], count)
+    side = network.CELL * rng.choice([4, 5, 6, 7], count)
     low, high = -network.CELL, SIDE + network.CELL - side
     x0, y0 = rng.uniform(low, high), rng.uniform(low, high)
     windows = np.stack([x0, y0, x0 + side, y0 + side], 1).astype(np.float32)
@@ -132,12 +140,16 @@ class Trainer:
         self.neighbours = np.load(options.neighbours) if options.neighbours else None
         self.batch = BATCH_ON_GPU if DEVICE.type == "cuda" else BATCH
         if options.begin:
-            begun = network.unpacked(options.begin)
-            self.head.load_state_dict(begun)
+            self.head.load_state_dict(network.unpacked(options.begin))
+        else:
+            first = np.random.default_rng(options.seed)
+            self.head.begin_cells(self.samples.batch(first.choice(len(self.samples), 256, replace=False), first)[0])
         self.start = [p.detach().clone() for p in self.head.parameters()]
-        trained = [p for p in self.head.parameters() if p.requires_grad]
-        sizes = [float(p.detach().square().mean().sqrt()) for p in trained]
-        groups = [{"params": [p], "lr": RATE * size} for p, size in zip(trained, sizes, strict=True)]
+        deeper = set(self.head.blocks[: self.head.fine].parameters())
+        groups = []
+        for p in filter(lambda p: p.requires_grad, self.head.parameters()):
+            size = float(p.detach().square().mean().sqrt())
+            groups.append({"params": [p], "lr": RATE * size * (DEEPER if p in deeper else 1.0)})
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.average = copy.deepcopy(self.head)
@@ -151,16 +163,18 @@ class Trainer:
             self.step, self.minutes = kept["step"], kept["minutes"]
         self.rng = np.random.default_rng((options.seed, rank, self.step))
 
-    def losses(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        photos, references, boxes, identities = self.samples.batch(indices, self.rng)
+    def losses(self, indices: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Window to registered pictures, registered picture to windows, and both for cells."""
+        photos, references, shown_cells, boxes, identities = self.samples.batch(indices, self.rng)
         n = len(indices)
         windows, blank = np.zeros((n, 2 + RANDOM_WINDOWS, 4), np.float32), np.zeros((n, 2 + RANDOM_WINDOWS), bool)
         for i, box in enumerate(boxes):
             windows[i, 0], windows[i, 1] = shown_window(box, self.rng), shown_window(box, self.rng)
             windows[i, 2:], blank[i, 2:] = other_windows(box, RANDOM_WINDOWS, self.rng)
         whole = torch.tensor([[[0.0, 0.0, 224.0, 224.0]]], device=DEVICE).expand(n, 1, 4)
-        marks = self.head.describe(self.head.cells(references), whole)[:, 0]
-        seen = self.head.describe(self.head.cells(photos), torch.from_numpy(windows).to(DEVICE))
+        photo_cells, reference_cells = self.head.small_cells(photos), self.head.small_cells(references)
+        marks = self.head.describe(self.head.cells(reference_cells), whole)[:, 0]
+        seen = self.head.describe(self.head.cells(photo_cells), torch.from_numpy(windows).to(DEVICE))
         # a window of the thing's own photo that does not show it is a negative like any other; one that shows a part of it is left out
         owners = torch.where(torch.from_numpy(blank).to(DEVICE), NOBODY, identities[:, None])
         shown, twice = seen[:, :2].reshape(2 * n, -1), identities.repeat_interleave(2)
@@ -169,12 +183,23 @@ class Trainer:
         all_windows, window_ids = from_all(seen.reshape(-1, seen.shape[2])), from_all(owners.reshape(-1))
         to_marks = contrast(shown, twice, own, all_marks, mark_ids)
         to_windows = contrast(marks.repeat_interleave(2, 0), twice, own, all_windows, window_ids)
-        return to_marks, to_windows
+        return to_marks, to_windows, self.fine_loss(photo_cells, reference_cells, shown_cells, windows, blank, identities)
 
-    def update(self, indices: np.ndarray) -> tuple[float, float]:
-        to_marks, to_windows = self.losses(indices)
+    def fine_loss(self, photo_cells, reference_cells, shown, windows, blank, identities) -> Tensor:
+        """The loss of cells, among the pictures of this process: one window of each thing and a few that show none."""
+        chosen = [(photo, 0) for photo in range(len(windows))]
+        chosen += [(photo, int(w)) for photo in range(len(windows)) for w in np.flatnonzero(blank[photo])[:FINE_BLANKS]]
+        photos, which = (np.array(column) for column in zip(*chosen, strict=True))
+        owners = torch.where(torch.from_numpy(which).to(DEVICE) == 0, identities[photos], NOBODY)
+        there = torch.from_numpy(windows[photos, which]).to(DEVICE)
+        seen = fine.laid_over(self.head.describe_cells(photo_cells), torch.from_numpy(photos), there, SIDE)
+        agreed = fine.agreement(seen, self.head.describe_cells(reference_cells), shown, self.rng)
+        return fine.loss(agreed, owners, identities, NOBODY)
+
+    def update(self, indices: np.ndarray) -> tuple[float, float, float]:
+        to_marks, to_windows, of_cells = self.losses(indices)
         self.optimiser.zero_grad(set_to_none=False)
-        (to_marks + to_windows).backward()
+        (to_marks + to_windows + FINE_WEIGHT * of_cells).backward()
         if dist.is_initialized():
             trained = [p for p in self.head.parameters() if p.requires_grad]
             flat = torch.cat([p.grad.reshape(-1) for p in trained])
@@ -196,7 +221,7 @@ class Trainer:
             for slow, fast in zip(self.average.parameters(), self.head.parameters(), strict=True):
                 slow.lerp_(fast, 1 - keep)
         self.step += 1
-        return float(to_marks.detach()), float(to_windows.detach())
+        return float(to_marks.detach()), float(to_windows.detach()), float(of_cells.detach())
 
     def cooled(self) -> float:
         """The rate falls along half a cosine to a tenth over the planned minutes (all runs together)."""
@@ -214,7 +239,7 @@ class Trainer:
     def run(self) -> None:
         options = self.options
         begun, before = time.monotonic(), self.minutes
-        kept_at, sums, count = self.minutes, [0.0, 0.0], 0
+        kept_at, sums, count = self.minutes, [0.0] * 3, 0
         order = np.array([], int)
         while self.minutes - before < options.minutes:
             if len(order) < self.batch:
@@ -234,8 +259,8 @@ class Trainer:
             self.minutes = float(clock)
             if self.rank == 0 and self.step % 25 == 0:
                 with (options.out / "log.csv").open("a") as log:
-                    log.write(f"{self.minutes:.2f},{self.step},{sums[0] / count:.4f},{sums[1] / count:.4f}\n")
-                sums, count = [0.0, 0.0], 0
+                    log.write(f"{self.minutes:.2f},{self.step},{','.join(f'{s / count:.4f}' for s in sums)}\n")
+                sums, count = [0.0] * 3, 0
             if self.rank == 0 and self.minutes - kept_at >= options.keep:
                 kept_at = self.minutes
                 self.save(options.out / f"step-{self.step:06d}.pt", whole=False)
@@ -275,6 +300,7 @@ def main() -> None:
         with socket.socket() as probe:  # a port that is free now
             probe.bind(("127.0.0.1", 0))
             options.port = probe.getsockname()[1]
+        os.environ |= ALLOCATOR  # read when a process starts
         torch.multiprocessing.spawn(work, (options,), options.processes)
 
 
