@@ -11,6 +11,7 @@ mod describe;
 mod error;
 mod examination;
 mod explain;
+pub mod fake;
 mod fingerprint;
 mod judgement;
 mod look_back;

@@ -9,9 +9,8 @@ use crate::domain::{Embedding, ModelId};
 use crate::embed::fake::FakeEmbedder;
 use crate::embed::{DescribedPhoto, DescribedReference, EmbedError, Embedder};
 use crate::engine::manifest::ManifestError;
-use crate::engine::{Background, EngineSettings, Stages};
+use crate::engine::{Stages, fake};
 use crate::matching::judge::Judge;
-use crate::matching::policy::Policy;
 use crate::store::Store;
 
 #[test]
@@ -86,25 +85,16 @@ impl Embedder for Broken {
 }
 
 fn engine(folder: &Path, embedder: impl Embedder + 'static) -> Engine {
-    let settings = EngineSettings {
-        home: folder.join("home"),
-        models: folder.to_owned(),
-        model_card: folder.join("none.toml"),
-        judge: folder.join("none.json"),
-        n_threads: 1,
-        policy: Policy::default(),
-        stages: Stages {
-            words: false,
-            ..Stages::all()
-        },
+    let stages = Stages {
+        words: false,
+        ..Stages::all()
     };
     let judge = Judge {
         provenance: "made for tests".into(),
         models: BTreeMap::new(),
     };
     let store = Store::open_in_memory().expect("a store");
-    let embedder = Box::new(embedder);
-    Engine::assemble(settings, embedder, None, Background::none(), judge, store).expect("an engine")
+    fake::engine(folder, stages, judge, Box::new(embedder), store).expect("an engine")
 }
 
 fn unit(id: &str, place: PhotoPlace) -> ScanUnit {

@@ -16,10 +16,9 @@ use super::record::{RECORD, RESULT};
 use super::*;
 use crate::domain::{AssetDraft, AssetId, AssetKind, FileDigest, FindingKind};
 use crate::embed::fake::FakeEmbedder;
-use crate::engine::{Background, Engine, EngineSettings, Examination, Judgement, Stages};
+use crate::engine::{Engine, Examination, Judgement, Stages, fake};
 use crate::imaging::Picture;
 use crate::matching::judge::{Feature, Judge, Logistic, Term};
-use crate::matching::policy::Policy;
 use crate::ocr::Word;
 use crate::store::Store;
 
@@ -51,21 +50,13 @@ fn engine(folder: &Path, bias: f64) -> Engine {
     let judge = judge(bias);
     let judge_path = folder.join("judge.json");
     fs::write(&judge_path, serde_json::to_vec(&judge).expect("JSON")).expect("a file");
-    let settings = EngineSettings {
-        home: folder.join("home"),
-        models: folder.to_owned(),
-        model_card: folder.join("none.toml"),
-        judge: judge_path,
-        n_threads: 1,
-        policy: Policy::default(),
-        stages: Stages {
-            words: false,
-            ..Stages::all()
-        },
+    let stages = Stages {
+        words: false,
+        ..Stages::all()
     };
     let store = Store::open_in_memory().expect("a store");
     let embedder = Box::new(FakeEmbedder::default());
-    Engine::assemble(settings, embedder, None, Background::none(), judge, store).expect("an engine")
+    fake::engine(folder, stages, judge, embedder, store).expect("an engine")
 }
 
 /// Rectangles of any colour: no two seeds look alike, and each has corners to find.

@@ -234,40 +234,29 @@ pub(super) fn remove_files(engine: &Engine, scan: &ScanRecord) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::path::PathBuf;
+    use std::path::Path;
 
     use super::*;
     use crate::embed::fake::FakeEmbedder;
-    use crate::engine::{Background, EngineSettings, Stages};
+    use crate::engine::{Stages, fake};
     use crate::matching::judge::Judge;
-    use crate::matching::policy::Policy;
     use crate::store::NewScan;
 
-    fn engine(home: PathBuf) -> Engine {
-        let settings = EngineSettings {
-            models: home.clone(),
-            model_card: home.join("none.toml"),
-            judge: home.join("none.json"),
-            n_threads: 1,
-            policy: Policy::default(),
-            stages: Stages::none(),
-            home,
-        };
+    fn engine(home: &Path) -> Engine {
         let judge = Judge {
             provenance: "made for tests".to_owned(),
             models: BTreeMap::new(),
         };
-        let store = Store::open(&settings.home).expect("a store");
+        let store = Store::open(home).expect("a store");
         let embedder = Box::new(FakeEmbedder::default());
-        Engine::assemble(settings, embedder, None, Background::none(), judge, store)
-            .expect("an engine")
+        fake::engine(home, Stages::none(), judge, embedder, store).expect("an engine")
     }
 
     #[test]
     fn tenants_of_which_a_scan_waits_are_opened_and_stay_open() {
         let folder = tempfile::tempdir().expect("a folder");
         let home = folder.path().to_owned();
-        let tenants = Tenants::new(Arc::new(engine(home.clone())));
+        let tenants = Tenants::new(Arc::new(engine(&home)));
         // More than are open at once, and one without a scan.
         let names: Vec<TenantName> = (0..34)
             .map(|n| format!("tenant-{n}").parse().expect("a name"))

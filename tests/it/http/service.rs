@@ -18,11 +18,10 @@ use tower::ServiceExt;
 use touchstone::domain::{Embedding, FindingKind, ModelId, Role, TenantName};
 use touchstone::embed::fake::FakeEmbedder;
 use touchstone::embed::{DescribedPhoto, DescribedReference, EmbedError, Embedder};
-use touchstone::engine::{Background, Engine, EngineSettings, Stages};
+use touchstone::engine::{Engine, Stages, fake};
 use touchstone::fetch::Fetcher;
 use touchstone::http::{Entrance, EntranceSettings, HttpState, ServeLimits, router};
 use touchstone::matching::judge::{Feature, Judge, Logistic, Term};
-use touchstone::matching::policy::Policy;
 use touchstone::store::{AccessStore, NewKey, Store};
 
 /// An engine in a throw-away home, and the router before it.
@@ -287,18 +286,8 @@ fn engine(home: &TempDir, embedder: Box<dyn Embedder>) -> Engine {
     let mut stages = Stages::none();
     stages.windows = true;
     stages.whole = true;
-    let settings = EngineSettings {
-        home: home.path().to_owned(),
-        models: home.path().to_owned(),
-        model_card: home.path().join("none.toml"),
-        judge: home.path().join("none.json"),
-        n_threads: 1,
-        policy: Policy::default(),
-        stages,
-    };
     let store = Store::open(home.path()).expect("a store");
-    Engine::assemble(settings, embedder, None, Background::none(), judge(), store)
-        .expect("an engine")
+    fake::engine(home.path(), stages, judge(), embedder, store).expect("an engine")
 }
 
 /// Near-equal pictures are found, others are not.
