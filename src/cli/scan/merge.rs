@@ -9,7 +9,8 @@ use anyhow::{Context, bail, ensure};
 use jiff::civil::Date;
 
 use super::destinations::Destination;
-use super::{display, outcome_of, print_summary};
+use super::outcome_of;
+use super::telling::print_summary;
 use crate::cli::Outcome;
 use crate::cli::args::MergeCommand;
 use crate::config::Settings;
@@ -210,4 +211,8 @@ fn said_in(row: &ScannedPhoto) -> String {
 fn key_number(row: &ScannedPhoto) -> u64 {
     let key = row.key();
     u64::from_str_radix(&key[..16], 16).expect("a key is hexadecimal")
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
 }

@@ -110,7 +110,3 @@ fn outcome_of(n_failed: u64) -> Outcome {
 
 /// Writers that are fed as rows come.
 type Writers<'a> = Vec<Box<dyn ScanWriter + 'a>>;
-
-fn display(path: &Path) -> String {
-    path.display().to_string()
-}
