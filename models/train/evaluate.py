@@ -20,7 +20,6 @@ import fine
 import network
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 import lite0  # on the path since `network`
@@ -50,11 +49,6 @@ def share_of(folder: Path, row: dict) -> float | None:
     return float(row["w"]) * float(row["h"]) / (width * height)
 
 
-def described(head: network.Head, maps: np.ndarray, boxes: torch.Tensor) -> torch.Tensor:
-    """One picture's windows `[1, k, 4]` from the frozen part's maps: `[k, numbers]`."""
-    return head.describe(head.cells(head.small_cells(torch.from_numpy(maps[None]).float())), boxes)[0]
-
-
 class MeasuringSet:
     """The frozen maps of a set's pictures: a photo at each level, an asset as reference; and the whole pictures' GeM."""
 
@@ -66,27 +60,26 @@ class MeasuringSet:
         if by == "asset":
             self.photo_labels = [label if row["brand"] else "" for label, row in zip(self.photo_labels, photos, strict=True)]
         # touchstone refuses to register a picture of one colour
-        self.plain = np.array([np.ptp(pictures.read(folder / row["path"]), axis=(0, 1)).max() < PLAIN for row in assets])
-        laid_out = (pictures.reference(pictures.read(folder / row["path"])) for row in assets)
-        self.shown = torch.from_numpy(np.stack([pictures.shown_cells(p) for p in laid_out]))
+        opened = [pictures.read(folder / row["path"]) for row in assets]
+        self.plain = np.array([np.ptp(p, axis=(0, 1)).max() < PLAIN for p in opened])
+        self.shown = torch.from_numpy(np.stack([pictures.shown_cells(pictures.reference(p)) for p in opened]))
         self.shares = [share_of(folder, row) for row in photos]
-        key = hashlib.sha256(f"{folder.resolve()} {levels}".encode()).hexdigest()[:12]
+        key = hashlib.sha256(f"{folder.resolve()} {levels} {features.FROZEN}".encode()).hexdigest()[:12]
         kept = cache / f"maps-{self.name}-{key}.pkl"
         if not kept.exists():
             cache.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(pickle.dumps(self.made(folder, assets, photos, levels)))
+            kept.write_bytes(pickle.dumps(self.made(folder, opened, photos, levels)))
         self.references, self.photos, self.reference_wholes, self.photo_wholes = pickle.loads(kept.read_bytes())
 
     @staticmethod
     @torch.no_grad()
-    def made(folder, assets, photos, levels):
+    def made(folder, opened, photos, levels):
         frozen, whole = features.frozen_part(), lite0.WholePicture(lite0.load())
 
         def gem(picture):
             side = pictures.REFERENCE_SIDE
             return whole(torch.from_numpy(pictures.normalise(pictures.resize(picture, side, side))))[0].numpy()
 
-        opened = [pictures.read(folder / row["path"]) for row in assets]
         references = [features.maps(frozen, pictures.reference(p)) for p in opened]
         reference_wholes = np.stack([gem(p) for p in opened])
         seen, wholes = [], []
@@ -99,10 +92,9 @@ class MeasuringSet:
     @torch.no_grad()
     def scores(self, head: network.Head, cells: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Best window's cosine of every photo with every asset, and the same with the agreement of cells, `[photos, assets]` each."""
-        whole = torch.tensor([[[0.0, 0.0, 224.0, 224.0]]])
-        marks = torch.cat([described(head, m, whole) for m in self.references])
-        registered = torch.from_numpy(np.stack(self.references)).float()
-        mark_cells = head.describe_cells(head.small_cells(registered))
+        registered = head.small_cells(torch.from_numpy(np.stack(self.references)).float())
+        whole = torch.tensor([[[0.0, 0.0, 224.0, 224.0]]]).expand(len(registered), 1, 4)
+        marks, mark_cells = head.describe(head.cells(registered), whole)[:, 0], head.describe_cells(registered)
         best, agreed = [], []
         for levels in self.photos:
             found, places, seen = [], [], []
@@ -117,21 +109,16 @@ class MeasuringSet:
             best.append(nearest.values[0])
             together = nearest.values[0].clone() - 1.0  # those whose cells are not compared come last
             for mark in nearest.values[0].topk(min(CANDIDATES, len(marks))).indices:
-                overs = [laid_over(seen[level], box) for level, box in (places[i] for i in nearest.indices[:, mark])]
+                overs = [over(seen[level], box) for level, box in (places[i] for i in nearest.indices[:, mark])]
                 together[mark] = nearest.values[0, mark] + CELLS_WEIGHT * agreement(torch.cat(overs), mark_cells[mark], self.shown[mark]).max()
             agreed.append(together)
         return torch.stack(best).numpy(), torch.stack(agreed).numpy()
 
 
-def laid_over(cells: torch.Tensor, box) -> torch.Tensor:
-    """The cells of one level under a window and `REACH` about it, `[1, 18, 18, numbers]`."""
-    sides = torch.tensor([cells.shape[2] * 16.0, cells.shape[1] * 16.0])
-    x0, y0, x1, y1 = box
-    at = (torch.arange(-REACH, fine.GRID + REACH) + 0.5) / fine.GRID
-    x, y = (x0 + at * (x1 - x0)) / sides[0] * 2 - 1, (y0 + at * (y1 - y0)) / sides[1] * 2 - 1
-    places = torch.stack([x[None].expand(len(at), -1), y[:, None].expand(-1, len(at))], -1)[None]
-    seen = F.grid_sample(cells.permute(0, 3, 1, 2), places, padding_mode="border", align_corners=False)
-    return F.normalize(seen.permute(0, 2, 3, 1), dim=-1)
+def over(cells: torch.Tensor, box) -> torch.Tensor:
+    """The cells `[1, h, w, numbers]` of one level under a window and `REACH` about it, `[1, 18, 18, numbers]`."""
+    size = (cells.shape[2] * pictures.FINE_CELL, cells.shape[1] * pictures.FINE_CELL)
+    return fine.laid_over(cells, torch.tensor([0]), torch.tensor([box]), size, REACH)
 
 
 def agreement(seen: torch.Tensor, mark: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
@@ -185,8 +172,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
     parser.add_argument("--mix", type=float, default=1.0, help="share of the trained weights, the rest from the start")
-    parser.add_argument("--levels", default="224,320,448,640,896")
-    parser.add_argument("--cells", default="4,6")
+    parser.add_argument("--levels", default=",".join(map(str, pictures.LARGE_PYRAMID)))
+    parser.add_argument("--cells", default=",".join(map(str, pictures.WINDOW_CELLS)))
     parser.add_argument("--by", default="brand", choices=("brand", "asset"))
     options = parser.parse_args()
     torch.set_num_threads(1)

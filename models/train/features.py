@@ -64,7 +64,7 @@ def sought(photo: np.ndarray, box: np.ndarray, rng: np.random.Generator) -> tupl
 
     def corner(start: float, extent: float) -> float:
         """Where the new photo begins: all of the thing in it, and as little beyond the border as can be."""
-        low, high = min(start + extent - seen, start), max(start + extent - seen, start)
+        low, high = start + extent - seen, start  # it is never larger than what is seen
         inside_low, inside_high = sorted((0.0, side - seen))
         low, high = max(low, min(inside_low, high)), min(high, max(inside_high, low))
         return float(rng.uniform(low, high))

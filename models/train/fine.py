@@ -15,19 +15,19 @@ SAMPLED = 48  # cells of each registered picture that a step compares
 WARMTH = 20.0  # factor on agreements before the cross-entropy
 
 
-def grid(windows: Tensor, side: int) -> Tensor:
-    """Places of the cells of windows `[w, 4]` (pixels) and of `REACH` cells about them, for `grid_sample` on the map of a picture of `side` pixels."""
-    at = (torch.arange(-REACH, GRID + REACH, device=windows.device) + 0.5) / GRID
+def grid(windows: Tensor, size: tuple[int, int], reach: int) -> Tensor:
+    """Places of the cells of windows `[w, 4]` (pixels) and of `reach` cells about them, for `grid_sample` on the map of a picture of this width and height."""
+    at = (torch.arange(-reach, GRID + reach, device=windows.device) + 0.5) / GRID
     x = windows[:, 0, None] + at * (windows[:, 2] - windows[:, 0])[:, None]
     y = windows[:, 1, None] + at * (windows[:, 3] - windows[:, 1])[:, None]
-    x, y = (v / side * 2 - 1 for v in (x, y))
+    x, y = (v / side * 2 - 1 for v, side in zip((x, y), size, strict=True))
     n = len(at)
     return torch.stack([x[:, None, :].expand(-1, n, -1), y[:, :, None].expand(-1, -1, n)], -1)
 
 
-def laid_over(cells: Tensor, photos: Tensor, windows: Tensor, side: int) -> Tensor:
-    """The described cells `[n, h, w, c]` of photo `photos[i]` under window i, `[w, 16, 16, c]`, norm 1."""
-    places = grid(windows, side)
+def laid_over(cells: Tensor, photos: Tensor, windows: Tensor, size: tuple[int, int], reach: int = REACH) -> Tensor:
+    """The described cells `[n, h, w, c]` of photo `photos[i]` under window i and `reach` about it, `[w, 14 + 2 reach, 14 + 2 reach, c]`, norm 1."""
+    places = grid(windows, size, reach)
     seen = F.grid_sample(cells.permute(0, 3, 1, 2)[photos], places, padding_mode="border", align_corners=False)
     return F.normalize(seen.permute(0, 2, 3, 1), dim=-1)
 

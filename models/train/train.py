@@ -30,9 +30,9 @@ RANDOM_WINDOWS = 10  # windows of a photo that do not show its thing
 TEMPERATURE = 0.05
 NOBODY = -1  # identity of a window that shows nothing known
 RATE = 4e-4  # of each tensor's own size: folded convolutions differ in size by a factor of a hundred
+DEEPER = 0.5  # of that rate for block 4
 FINE_BLANKS = 2  # windows of each photo that do not show its thing and are compared cell by cell
 FINE_WEIGHT = 0.5  # of the loss of cells beside that of windows
-DEEPER = 0.5  # of that rate for block 4
 PULL = 1.5e-4  # share of the way back to where they started that weights go at each step
 AVERAGE = 0.995
 WARM_UP = 100
@@ -192,7 +192,7 @@ class Trainer:
         photos, which = (np.array(column) for column in zip(*chosen, strict=True))
         owners = torch.where(torch.from_numpy(which).to(DEVICE) == 0, identities[photos], NOBODY)
         there = torch.from_numpy(windows[photos, which]).to(DEVICE)
-        seen = fine.laid_over(self.head.describe_cells(photo_cells), torch.from_numpy(photos), there, SIDE)
+        seen = fine.laid_over(self.head.describe_cells(photo_cells), torch.from_numpy(photos), there, (SIDE, SIDE))
         agreed = fine.agreement(seen, self.head.describe_cells(reference_cells), shown, self.rng)
         return fine.loss(agreed, owners, identities, NOBODY)
 
