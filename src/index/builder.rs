@@ -5,13 +5,12 @@
 //! batches before have left, which nobody changes meanwhile; then those that were found are led back
 //! to them, each list in one hand (as ParlayANN does: Manohar and others 2024). Slots of one batch do
 //! not see each other, so a batch is small beside what is linked already, and slots must stand in an
-//! order that has nothing to do with their vectors ([`shuffled`]).
+//! order that has nothing to do with their vectors ([`shuffled`](super::order::shuffled)).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rayon::prelude::*;
 
-use super::EntryId;
 use super::kernel::{self, QueryCodes};
 use super::links::{Graph, Links, NOBODY, Neighbours};
 use super::vectors::Vectors;
@@ -28,20 +27,6 @@ const LAYER_SHARE: usize = 16;
 /// A batch is at most one in so many of the slots linked before, and never more than [`MAX_BATCH`].
 const BATCH_SHARE: usize = 32;
 const MAX_BATCH: usize = 16_384;
-
-/// An order of the slots that is the same for the same entries, and as good as random.
-pub(super) fn shuffled(entries: &[EntryId]) -> Vec<u32> {
-    // Steele, Lea and Flood 2014: no two entries have the same number.
-    let mixed = |entry: EntryId| {
-        let mixed = entry.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    };
-    let mut order: Vec<u32> = (0..entries.len() as u32).collect();
-    order.par_sort_unstable_by_key(|&slot| mixed(entries[slot as usize]));
-    order
-}
 
 /// Links all vectors with each other.
 pub(super) fn build(vectors: &Vectors) -> Graph {

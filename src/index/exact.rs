@@ -99,13 +99,14 @@ impl ExactIndex {
                 self.vectors.scan(&queries, limit, may)
             }
             Some(Allow::Among(listed)) => {
-                let slots = slots_of(&self.slots, listed);
+                let found = listed.iter().filter_map(|entry| self.slots.get(entry));
+                let slots = ascending(found.copied().collect());
                 self.vectors.scan_slots(&queries, &slots, limit)
             }
         };
         let answers = queries.iter().zip(lists);
         Ok(answers
-            .map(|(query, list)| self.vectors.rerank(query, &list.slots(), k))
+            .map(|(query, list)| self.vectors.rerank(query, &list.best_first(), k))
             .collect())
     }
 
@@ -132,11 +133,9 @@ impl ExactIndex {
     }
 }
 
-/// Where the entries that are there stand, in ascending order, each once.
-pub(super) fn slots_of(slots: &HashMap<EntryId, u32>, entries: &[EntryId]) -> Vec<u32> {
-    let found = entries.iter().filter_map(|entry| slots.get(entry).copied());
-    let mut found: Vec<u32> = found.collect();
-    found.sort_unstable();
-    found.dedup();
-    found
+/// The same slots in ascending order, each once.
+pub(super) fn ascending(mut slots: Vec<u32>) -> Vec<u32> {
+    slots.sort_unstable();
+    slots.dedup();
+    slots
 }

@@ -1,17 +1,15 @@
 //! The index that walks a graph.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::builder;
-use super::exact::slots_of;
+use super::exact::ascending;
 use super::links::Graph;
 use super::values::{RowFile, Values};
-use super::vectors::{Query, Shortlist, Vectors, n_candidates};
+use super::vectors::{Near, Query, Shortlist, Vectors, n_candidates};
 use super::walk::{MAX_SLOTS, Target, Walker};
-use super::{Allow, EntryId, ExactIndex, IndexError, Neighbour, saved};
+use super::{Allow, EntryId, ExactIndex, IndexError, Neighbour, builder, order, saved};
 use crate::domain::Embedding;
 
 /// Candidates that a walk keeps, at least.
@@ -35,9 +33,9 @@ const SEEN_PER_STEP: u64 = 20;
 /// Built once from many vectors; vectors can be taken out, not added.
 #[derive(Debug, Clone)]
 pub struct GraphIndex {
+    /// In the order of [`order::shuffled`].
     pub(super) vectors: Vectors,
     pub(super) graph: Graph,
-    slots: HashMap<EntryId, u32>,
     /// Taken out, but still walked through, shape `[n]`.
     is_dead: Vec<bool>,
     n_dead: usize,
@@ -52,9 +50,10 @@ impl GraphIndex {
     pub fn build(index: ExactIndex) -> Self {
         let mut vectors = index.into_vectors();
         assert!(vectors.len() <= MAX_SLOTS, "slots have 30 bits");
-        vectors.reorder(&builder::shuffled(vectors.entries()));
+        vectors.reorder(&order::shuffled(vectors.entries()));
         let graph = builder::build(&vectors);
-        Self::from_parts(vectors, graph)
+        let is_dead = vec![false; vectors.len()];
+        Self::from_parts(vectors, graph, is_dead)
     }
 
     /// Saves the graph in `folder`, in place of the one saved there before, under a `stamp` that says what
@@ -76,15 +75,14 @@ impl GraphIndex {
         saved::load(folder, stamp)
     }
 
-    pub(super) fn from_parts(vectors: Vectors, graph: Graph) -> Self {
-        let slots = vectors.entries().iter().copied().zip(0..).collect();
-        let is_dead = vec![false; vectors.len()];
+    /// A graph of `vectors` in their order, of which some were taken out, `is_dead` of shape `[n]`.
+    pub(super) fn from_parts(vectors: Vectors, graph: Graph, is_dead: Vec<bool>) -> Self {
+        let n_dead = is_dead.iter().filter(|dead| **dead).count();
         Self {
             vectors,
             graph,
-            slots,
             is_dead,
-            n_dead: 0,
+            n_dead,
         }
     }
 
@@ -114,8 +112,7 @@ impl GraphIndex {
 
     /// Bytes that vectors and links take up in memory, about: the `f32` numbers only until the graph is saved.
     pub fn size_bytes(&self) -> usize {
-        let per_slot = size_of::<(EntryId, u32)>() + size_of::<bool>();
-        self.vectors.size_bytes() + self.graph.size_bytes() + per_slot * self.vectors.len()
+        self.vectors.size_bytes() + self.graph.size_bytes() + self.is_dead.len()
     }
 
     /// Links between vectors.
@@ -133,7 +130,7 @@ impl GraphIndex {
 
     /// Takes a vector out; `false` if there was none.
     pub fn remove(&mut self, entry: EntryId) -> bool {
-        let Some(slot) = self.slots.remove(&entry) else {
+        let Some(slot) = self.slot_of(entry) else {
             return false;
         };
         self.is_dead[slot as usize] = true;
@@ -141,9 +138,10 @@ impl GraphIndex {
         true
     }
 
-    /// Whether no two vectors stand under one entry.
-    pub(super) fn has_each_entry_once(&self) -> bool {
-        self.slots.len() == self.len()
+    /// Where the vector of `entry` stands, unless it was taken out.
+    fn slot_of(&self, entry: EntryId) -> Option<u32> {
+        let slot = order::slot_of(self.vectors.entries(), entry)?;
+        (!self.is_dead[slot as usize]).then_some(slot)
     }
 
     /// Reads numbers from a file from now on; answers with those that were in memory.
@@ -153,8 +151,8 @@ impl GraphIndex {
 
     /// The numbers kept under `entry`.
     pub(super) fn values(&self, entry: EntryId) -> Option<Cow<'_, [f32]>> {
-        let slot = self.slots.get(&entry)?;
-        Some(self.vectors.values(*slot as usize))
+        let slot = self.slot_of(entry)?;
+        Some(self.vectors.values(slot as usize))
     }
 
     /// Every entry with its numbers.
@@ -212,12 +210,12 @@ impl GraphIndex {
             Passing::Marked(marks) => self.walk_all(&queries, &bounds, |slot| marks[slot as usize]),
             Passing::Few(slots) => {
                 let lists = self.vectors.scan_slots(&queries, &slots, limit);
-                lists.into_iter().map(Shortlist::slots).collect()
+                lists.into_iter().map(Shortlist::best_first).collect()
             }
         };
         let answers = queries.iter().zip(lists);
         Ok(answers
-            .map(|(query, slots)| self.vectors.rerank(query, &slots, k))
+            .map(|(query, near)| self.vectors.rerank(query, &near, k))
             .collect())
     }
 
@@ -228,7 +226,8 @@ impl GraphIndex {
             None => Passing::Alive,
             Some(Allow::Where(test)) => Passing::Where(test),
             Some(Allow::Among(entries)) => {
-                let slots = slots_of(&self.slots, entries);
+                let found = entries.iter().filter_map(|&entry| self.slot_of(entry));
+                let slots = ascending(found.collect());
                 if is_scan_cheaper(self.vectors.len(), slots.len(), ef) {
                     return Passing::Few(slots);
                 }
@@ -241,14 +240,14 @@ impl GraphIndex {
         }
     }
 
-    /// For each query the slots to compare by `f32`: from a walk, or a scan where the walk would have
+    /// For each query what to compare by `f32`: from a walk, or a scan where the walk would have
     /// seen too many vectors.
     fn walk_all(
         &self,
         queries: &[Query<'_>],
         bounds: &Bounds,
         may: impl Fn(u32) -> bool,
-    ) -> Vec<Vec<u32>> {
+    ) -> Vec<Vec<Near>> {
         let search = |query| {
             let walked = self.walk(query, bounds, &may);
             walked.unwrap_or_else(|| self.scan(query, bounds.limit, &may))
@@ -256,9 +255,9 @@ impl GraphIndex {
         queries.iter().map(search).collect()
     }
 
-    fn scan(&self, query: &Query<'_>, limit: usize, may: &impl Fn(u32) -> bool) -> Vec<u32> {
+    fn scan(&self, query: &Query<'_>, limit: usize, may: &impl Fn(u32) -> bool) -> Vec<Near> {
         let mut lists = self.vectors.scan(std::slice::from_ref(query), limit, may);
-        lists.pop().map_or_else(Vec::new, Shortlist::slots)
+        lists.pop().map_or_else(Vec::new, Shortlist::best_first)
     }
 
     fn walk(
@@ -266,7 +265,7 @@ impl GraphIndex {
         query: &Query<'_>,
         bounds: &Bounds,
         may: impl Fn(u32) -> bool,
-    ) -> Option<Vec<u32>> {
+    ) -> Option<Vec<Near>> {
         let Some((base, upper)) = self.graph.layers.split_first() else {
             return Some(Vec::new());
         };
@@ -278,8 +277,12 @@ impl GraphIndex {
             let start = upper.iter().rev();
             let start = start.fold(0, |start, layer| walker.descend(target, layer, start));
             let near = walker.walk(target, base, start, bounds.ef, bounds.n_visits, may)?;
-            let answers = near.iter().filter(|key| key.counts());
-            Some(answers.take(bounds.limit).map(|key| key.slot()).collect())
+            let answers = near.iter().filter(|key| key.counts()).take(bounds.limit);
+            let answers = answers.map(|key| Near {
+                slot: key.slot(),
+                score: key.score() * query.scale,
+            });
+            Some(answers.collect())
         })
     }
 }

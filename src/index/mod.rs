@@ -12,6 +12,7 @@ mod huge_pages;
 mod kernel;
 mod links;
 mod live;
+mod order;
 mod saved;
 mod tile;
 mod values;

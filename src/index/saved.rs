@@ -12,11 +12,11 @@ use bytemuck::{NoUninit, Pod};
 use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
 
-use super::links::{Graph, Links, NOBODY};
+use super::links::{Graph, Links};
 use super::values::{RowFile, Values, read_at};
 use super::vectors::Vectors;
 use super::walk::MAX_SLOTS;
-use super::{EntryId, GraphIndex, IndexError, huge_pages};
+use super::{EntryId, GraphIndex, IndexError, huge_pages, order};
 
 const MANIFEST: &str = "manifest.json";
 const GRAPH_FILE: &str = "graph.bin";
@@ -296,8 +296,9 @@ impl<'f> Source<'f> {
             return Err(invalid("a layer has no such size"));
         }
         let targets: Vec<u32> = self.values(n_lists.saturating_mul(width))?;
-        let leads = |&target: &u32| target == NOBODY || (target as usize) < n_lists;
-        match targets.iter().all(leads) {
+        // Nobody and one is none. (The greatest is found many times as quickly as the first that is too great.)
+        let greatest = targets.iter().map(|target| target.wrapping_add(1)).max();
+        match greatest.is_some_and(|greatest| greatest as usize <= n_lists) {
             true => Ok(Links { width, targets }),
             false => Err(invalid("its links lead nowhere")),
         }
@@ -313,6 +314,9 @@ impl<'f> Source<'f> {
         }
         let mut vectors = Vectors::new(dim);
         vectors.entries = self.values(n)?.into_iter().map(EntryId).collect();
+        if !order::is_shuffled(vectors.entries()) {
+            return Err(invalid("its entries stand in another order"));
+        }
         let is_dead: Vec<u8> = self.values(n)?;
         let checksums = self.values(n)?;
         vectors.scales = self.values(n)?;
@@ -336,15 +340,8 @@ impl<'f> Source<'f> {
         }
         let rows = RowFile::new(file, path.to_owned(), self.at, checksums);
         vectors.values = Values::File(Arc::new(rows));
-        let mut index = GraphIndex::from_parts(vectors, Graph { layers });
-        let dead = is_dead.iter().enumerate().filter(|(_, dead)| **dead != 0);
-        let dead: Vec<EntryId> = dead.map(|(s, _)| index.vectors.entries()[s]).collect();
-        if !index.has_each_entry_once() {
-            return Err(invalid("an entry stands in it twice"));
-        }
-        for entry in dead {
-            index.remove(entry);
-        }
+        let is_dead = is_dead.into_iter().map(|dead| dead != 0).collect();
+        let index = GraphIndex::from_parts(vectors, Graph { layers }, is_dead);
         Ok((index, self.checksum.finalize()))
     }
 }
