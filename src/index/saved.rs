@@ -296,7 +296,7 @@ impl<'f> Source<'f> {
             return Err(invalid("a layer has no such size"));
         }
         let targets: Vec<u32> = self.values(n_lists.saturating_mul(width))?;
-        // Nobody and one is none. (The greatest is found many times as quickly as the first that is too great.)
+        // With one more `links::NOBODY` is 0. (The greatest is found sooner than whether all are small enough.)
         let greatest = targets.iter().map(|target| target.wrapping_add(1)).max();
         match greatest.is_some_and(|greatest| greatest as usize <= n_lists) {
             true => Ok(Links { width, targets }),

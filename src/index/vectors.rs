@@ -16,7 +16,7 @@ use crate::domain::{Embedding, Similarity};
 /// So many queries make it worth while to lay out codes anew for them.
 const MANY_QUERIES: usize = 12;
 
-/// How many of the best by code are compared anew by `f32` to get the best `k` right.
+/// How many of the best by code may be compared anew by `f32` to get the best `k` right, at most.
 ///
 /// With 20 or twice `k` the codes' error (0.0006 of cosine, one sigma, at 256 numbers) swaps a true
 /// neighbour out in fewer than 1 of 1,000 places; `benches/search.rs` prints the figure.
