@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::vectors::{Query, Vectors, n_candidates};
+use super::vectors::{Query, Shortlist, Vectors, n_candidates};
 use super::{Allow, EntryId, IndexError, Neighbour};
 use crate::domain::Embedding;
 
@@ -104,10 +104,8 @@ impl ExactIndex {
                 self.vectors.scan_slots(&queries, &slots, limit)
             }
         };
-        let answers = queries.iter().zip(lists);
-        Ok(answers
-            .map(|(query, list)| self.vectors.rerank(query, &list.best_first(), k))
-            .collect())
+        let lists = lists.into_iter().map(Shortlist::best_first);
+        Ok(self.vectors.rerank(&queries, lists, k))
     }
 
     pub(super) fn into_vectors(self) -> Vectors {

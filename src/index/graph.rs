@@ -213,10 +213,7 @@ impl GraphIndex {
                 lists.into_iter().map(Shortlist::best_first).collect()
             }
         };
-        let answers = queries.iter().zip(lists);
-        Ok(answers
-            .map(|(query, near)| self.vectors.rerank(query, &near, k))
-            .collect())
+        Ok(self.vectors.rerank(&queries, lists, k))
     }
 
     /// How to find those that may be answered.

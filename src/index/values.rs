@@ -2,13 +2,18 @@
 //! is saved.
 //!
 //! Rows are read from the file, not mapped: a mapped file that somebody shortens ends the process, and
-//! a search reads so few rows that a call for each costs little. Each row is checked as it is read.
+//! a search reads so few rows that a call for each costs little. Each row is checked as it is read, and
+//! read once for all queries of a search.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Numbers that a search keeps of what it has read, about: 16 MB of them.
+const MAX_KEPT: usize = 4 << 20;
 
 /// Numbers of all vectors, shape `[n, dim]`.
 #[derive(Debug, Clone)]
@@ -66,6 +71,31 @@ impl RowFile {
             );
         }
         false
+    }
+}
+
+/// Rows of numbers that one search has read, each once: the windows of a photo have near vectors in common.
+#[derive(Debug, Default)]
+pub(super) struct ReadRows {
+    /// Where in `values` the row of a slot begins.
+    starts: HashMap<usize, usize>,
+    values: Vec<f32>,
+}
+
+impl ReadRows {
+    /// The `dim` numbers at `slot`, which `read` fills in where they have not been read before.
+    pub(super) fn row(&mut self, slot: usize, dim: usize, read: impl FnOnce(&mut [f32])) -> &[f32] {
+        if self.values.len() >= MAX_KEPT {
+            self.starts.clear();
+            self.values.clear();
+        }
+        let start = *self.starts.entry(slot).or_insert_with(|| {
+            let start = self.values.len();
+            self.values.resize(start + dim, 0.0);
+            read(&mut self.values[start..]);
+            start
+        });
+        &self.values[start..][..dim]
     }
 }
 

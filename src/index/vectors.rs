@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 
 use super::kernel::{self, Kernel, QueryCodes, ROW_ALIGN, Rows};
 use super::tile::{TILE, TOGETHER, Tile};
-use super::values::Values;
+use super::values::{ReadRows, RowFile, Values};
 use super::{EntryId, IndexError, Neighbour, huge_pages};
 use crate::domain::{Embedding, Similarity};
 
@@ -172,12 +172,17 @@ impl Vectors {
             Values::Memory(values) => Cow::Borrowed(&values[slot * self.dim..][..self.dim]),
             Values::File(rows) => {
                 let mut row = vec![0.0; self.dim];
-                if !rows.read(slot, &mut row) {
-                    let codes = &self.codes[slot * self.stride..][..self.dim];
-                    row.clear();
-                    row.extend(codes.iter().map(|&c| f32::from(c) * self.scales[slot]));
-                }
+                self.read_values(rows, slot, &mut row);
                 Cow::Owned(row)
+            }
+        }
+    }
+
+    fn read_values(&self, rows: &RowFile, slot: usize, row: &mut [f32]) {
+        if !rows.read(slot, row) {
+            let codes = &self.codes[slot * self.stride..][..self.dim];
+            for (value, &code) in row.iter_mut().zip(codes) {
+                *value = f32::from(code) * self.scales[slot];
             }
         }
     }
@@ -401,9 +406,28 @@ impl Vectors {
         lists
     }
 
-    /// The best `k` of `near` by `f32`, best first, the smaller entry first among equals. `near` stands best
-    /// first by code; what cannot make it any more but by a rare error of its code is not looked at.
-    pub(super) fn rerank(&self, query: &Query<'_>, near: &[Near], k: usize) -> Vec<Neighbour> {
+    /// The best `k` of each query's list by `f32`, best first, the smaller entry first among equals. Lists stand
+    /// best first by code; what cannot make it any more but by a rare error of its code is not looked at.
+    pub(super) fn rerank(
+        &self,
+        queries: &[Query<'_>],
+        lists: impl IntoIterator<Item = Vec<Near>>,
+        k: usize,
+    ) -> Vec<Vec<Neighbour>> {
+        let mut read = ReadRows::default();
+        let lists = queries.iter().zip(lists);
+        lists
+            .map(|(query, near)| self.rerank_one(query, &near, k, &mut read))
+            .collect()
+    }
+
+    fn rerank_one(
+        &self,
+        query: &Query<'_>,
+        near: &[Near],
+        k: usize,
+        read: &mut ReadRows,
+    ) -> Vec<Neighbour> {
         let mut best: Vec<Neighbour> = Vec::with_capacity(near.len().min(k.saturating_add(1)));
         for (at, one) in near.iter().enumerate() {
             if best.len() == k {
@@ -416,7 +440,13 @@ impl Vectors {
                 self.prefetch_values(next.slot);
             }
             let slot = one.slot as usize;
-            let cosine = kernel::product_f32(query.values, &self.values(slot));
+            let values = match &self.values {
+                Values::Memory(values) => &values[slot * self.dim..][..self.dim],
+                Values::File(rows) => {
+                    read.row(slot, self.dim, |row| self.read_values(rows, slot, row))
+                }
+            };
+            let cosine = kernel::product_f32(query.values, values);
             let neighbour = Neighbour {
                 entry: self.entries[slot],
                 similarity: Similarity(cosine.clamp(-1.0, 1.0)),
