@@ -1,12 +1,13 @@
 """Builds the calibration set: three labelled sub-sets on which the judge is fitted and measured.
 
-usage: python make_set.py --sources FOLDER --out FOLDER [--real-photos FOLDER] [--seed N] [--only logos|products|copies]
+usage: python make_set.py --sources FOLDER --out FOLDER [--real-photos FOLDER] [--seed N] [--only logos|products|copies|large]
 
 FOLDER of sources: what fetch_sources.sh laid out. Each sub-set gets assets.csv, photos.csv, assets/ and photos/ in the format of
 `touchstone eval`. The same seed gives the same set. Nothing in it is shipped: it is built where it is needed.
 """
 import argparse
 import csv
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -407,7 +408,31 @@ def build_copies(stage, out, _seed, n_photos=280, n_empty=130):
         out.photo(np.clip(picture, 0, 1), int(rng.choice([60, 75, 88])), note=why)
 
 
-BUILDERS = {"logos": build_logos, "products": build_products, "copies": build_copies}
+def build_large(stage, out, _seed, n_photos=150, n_empty=100):
+    """Small marks printed on photos as large as shops show them: no other sub-set has detail that a look at 640 pixels would miss."""
+    stage = dataclasses.replace(stage, sides=(1000, 1600))
+    rng = stage.rng
+    catalogue = Catalogue(stage, 28, 205, 64)
+    register_logos(out, catalogue, rng)
+    names = list(catalogue.seen)
+    while len(out.photos) < n_photos + n_empty:
+        name = names[len(out.photos) % len(names)] if len(out.photos) < n_photos else None
+        mark = catalogue.seen[name]["versions"][0] if name else catalogue.other(rng)[0]
+        worn, look = m.look(mark, rng)
+        picture, mask = scenes.on_photo(stage, worn, .002, .06)
+        picture = scenes.distract(stage, picture, mask, lambda: catalogue.other(rng)[0], int(rng.choice([0, 1, 2])))
+        picture, mask = scenes.things_before(stage, picture, mask, int(rng.choice([0, 0, 1])))
+        picture, quality = scenes.shoot(picture, rng)
+        box = shows(picture, mask)
+        if box and name:
+            out.photo(picture, quality, name, name, "logo", box, look)
+        elif box:
+            out.photo(picture, quality, note="other mark")
+
+
+BUILDERS = {"logos": build_logos, "products": build_products, "copies": build_copies, "large": build_large}
+# The judge is fitted on these.
+FOR_FITTING = ("logos", "products", "copies")
 
 
 def main():
@@ -420,7 +445,7 @@ def main():
     given = options.parse_args()
     loaded = sources.load(given.sources, given.real_photos)
     for number, (name, build) in enumerate(BUILDERS.items()):
-        if given.only not in (None, name):
+        if name not in (FOR_FITTING if given.only is None else (given.only,)):
             continue
         start = time.time()
         out = Writer(Path(given.out) / name)

@@ -20,13 +20,14 @@ class Stage:
     sources: Sources
     type: Typeface
     rng: np.random.Generator
+    sides: tuple[int, int] = (420, 720)  # shortest and longest long side of a photo
 
     def font(self, size):
         return self.type.at(int(self.rng.integers(len(self.type.fonts))), size)
 
     def size(self):
         """Height and width of a new photo."""
-        longest, shape = int(self.rng.integers(420, 720)), float(self.rng.choice([.66, .75, .75, 1, 1.34]))
+        longest, shape = int(self.rng.integers(*self.sides)), float(self.rng.choice([.66, .75, .75, 1, 1.34]))
         return (longest, int(longest * shape)) if shape <= 1 else (int(longest / shape), longest)
 
     def word(self, text=None):

@@ -21,7 +21,7 @@ MARGIN = 0.08  # of the mark's long side, left free on each side of a reference
 TRIM_TOLERANCE = 24  # largest difference of any channel from the edge colour that still counts as ground
 UNIFORM_EDGE = 0.9  # share of the border that must be ground before anything is trimmed
 PYRAMID = (224, 320, 448, 640)  # long sides, pixels
-LARGE_FROM, LARGE_PYRAMID = 400, (*PYRAMID, 896)  # long side of photos from which they are seen at others
+LARGE = ((400, (*PYRAMID, 896)), (900, (*PYRAMID, 896, 1280)))  # long side of photos from which they are seen at others
 WINDOW_CELLS = (4, 6)
 WINDOW_STEP = 2  # cells
 BORDER_CELLS = 1  # how far a window may reach over the picture's border
@@ -98,7 +98,7 @@ def shown_cells(laid_out: np.ndarray) -> np.ndarray:
 
 def pyramid(picture: np.ndarray) -> tuple[int, ...]:
     """Long sides of the levels of a photo."""
-    return LARGE_PYRAMID if max(picture.shape[:2]) >= LARGE_FROM else PYRAMID
+    return next((sides for least, sides in reversed(LARGE) if max(picture.shape[:2]) >= least), PYRAMID)
 
 
 def level(picture: np.ndarray, long: int) -> np.ndarray:

@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
     parser.add_argument("--mix", type=float, default=1.0, help="share of the trained weights, the rest from the start")
-    parser.add_argument("--levels", default=",".join(map(str, pictures.LARGE_PYRAMID)))
+    parser.add_argument("--levels", default=",".join(map(str, pictures.LARGE[0][1])))
     parser.add_argument("--cells", default=",".join(map(str, pictures.WINDOW_CELLS)))
     parser.add_argument("--by", default="brand", choices=("brand", "asset"))
     options = parser.parse_args()

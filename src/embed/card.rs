@@ -93,14 +93,15 @@ pub struct WindowsCard {
     pub step: u32,
     /// Cells by which windows may reach beyond the photo.
     pub border: u32,
-    /// Other sides for large photos.
-    pub large: Option<LargePhotos>,
+    /// Other sides for large photos, the smallest first.
+    #[serde(default)]
+    pub large: Vec<LargePhotos>,
 }
 
 impl WindowsCard {
     /// Longer sides at which a photo whose own longer side is `longer` is shown to the network, pixels.
     pub fn sides_for(&self, longer: u32) -> &[u32] {
-        let large = self.large.as_ref().filter(|large| longer >= large.from);
+        let large = self.large.iter().rfind(|large| longer >= large.from);
         large.map_or(&self.sides, |large| &large.sides)
     }
 }
@@ -207,9 +208,16 @@ impl ModelCard {
                     "nothing beside [windows]".to_owned(),
                 ));
             }
-            let mut sides = windows.sides.iter().chain(windows.sides_for(u32::MAX));
+            let larger = windows.large.iter().flat_map(|large| &large.sides);
+            let mut sides = windows.sides.iter().chain(larger);
             if let Some(side) = sides.find(|side| !(32..=4096).contains(*side)) {
                 return Err(unsupported("windows.sides", side.to_string()));
+            }
+            if !windows.large.is_sorted_by_key(|large| large.from) {
+                return Err(unsupported(
+                    "windows.large",
+                    "a smaller one after a larger".to_owned(),
+                ));
             }
             if windows.cell == 0 || windows.step == 0 || windows.cells.contains(&0) {
                 return Err(unsupported("windows", "a zero".to_owned()));

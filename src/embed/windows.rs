@@ -100,10 +100,16 @@ mod tests {
             cells: vec![6, 8],
             step: 2,
             border: 1,
-            large: Some(LargePhotos {
-                from: 400,
-                sides: vec![224, 896],
-            }),
+            large: vec![
+                LargePhotos {
+                    from: 400,
+                    sides: vec![224, 896],
+                },
+                LargePhotos {
+                    from: 900,
+                    sides: vec![224, 1280],
+                },
+            ],
         }
     }
 
@@ -112,6 +118,8 @@ mod tests {
         let card = card();
         assert_eq!(card.sides_for(399), [224, 320, 448]);
         assert_eq!(card.sides_for(400), [224, 896]);
+        assert_eq!(card.sides_for(899), [224, 896]);
+        assert_eq!(card.sides_for(900), [224, 1280]);
     }
 
     #[test]

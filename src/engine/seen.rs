@@ -24,7 +24,7 @@ pub(super) struct KeptDescription {
     pub original: [u32; 2],
 }
 
-/// A description in bytes: about 300 kB (120 for photos under 400 pixels), nearly all of it one byte for each number of each window.
+/// A description in bytes: about 300 kB (120 for photos under 400 pixels, 600 for those of 900 and more), nearly all of it one byte for each number of each window.
 pub(super) fn to_bytes(
     description: &PhotoDescription,
     prepared: [u32; 2],
