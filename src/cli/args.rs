@@ -32,6 +32,14 @@ pub(super) struct Arguments {
     /// Log as JSON lines
     #[arg(long, global = true)]
     pub log_json: bool,
+    /// Send traces to the OpenTelemetry collector at this address, such as http://localhost:4318 (OTLP over HTTP)
+    #[arg(
+        long,
+        global = true,
+        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        value_name = "URL"
+    )]
+    pub otlp_endpoint: Option<String>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -337,7 +345,7 @@ pub(super) struct ScanArguments {
     /// what is registered since may concern them
     #[arg(long, value_name = "EARLIER")]
     pub since: Option<PathBuf>,
-    /// Days for which descriptions of photos are kept in the home, 300 kB each: without them a --since cannot
+    /// Days for which descriptions of photos are kept in the home, 300 kB each (600 of those of 900 pixels and more): without them a --since cannot
     /// tell what is new to a photo, and looks at all again after each registration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub keep_days: Option<u32>,

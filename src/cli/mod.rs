@@ -12,6 +12,7 @@ mod eval;
 mod eval_teach;
 mod fetching;
 mod keys;
+mod logging;
 mod manual;
 mod matching;
 mod progress;
@@ -22,17 +23,16 @@ mod serve;
 mod verify;
 
 use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use tracing_subscriber::EnvFilter;
 
 use crate::domain::with_causes;
 use crate::engine::{Engine, EngineSettings};
 use crate::report::ReportError;
 use crate::store::DATABASE_NAME;
-use args::{Arguments, AssetsAction, Command, ConfigAction, ConfigCommand};
+use args::{AssetsAction, Command, ConfigAction, ConfigCommand};
 use config_file::CommandLine;
 
 /// How a command that could run ended.
@@ -57,7 +57,7 @@ impl Outcome {
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     let ended = config_file::read(env::args_os().collect()).and_then(|line| {
-        start_logging(&line.arguments);
+        let _logging = logging::start(&line.arguments)?;
         run(line)
     });
     match ended {
@@ -171,28 +171,6 @@ fn open_registered(settings: EngineSettings) -> anyhow::Result<Engine> {
 /// An error with its causes, each said once.
 fn told(error: &anyhow::Error) -> String {
     with_causes(&**error)
-}
-
-fn start_logging(arguments: &Arguments) {
-    let level = match (arguments.quiet, arguments.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn,touchstone=info",
-        (false, 1) => "info,touchstone=debug",
-        (false, _) => "debug",
-    };
-    // ONNX Runtime reports every load at info level.
-    let filter = EnvFilter::try_from_env("TOUCHSTONE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{level},ort=error,onnxruntime=error")));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal());
-    if arguments.log_json {
-        builder.json().init();
-    } else {
-        builder.init();
-    }
 }
 
 /// `touchstone … | head` ends quietly, as every program in a pipe should.

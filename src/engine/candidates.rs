@@ -92,6 +92,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`] when the index refuses a vector.
+    #[tracing::instrument(level = "info", name = "find_candidates", skip_all)]
     pub fn find_candidates(
         &self,
         photo: &Picture,

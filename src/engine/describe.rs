@@ -85,6 +85,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`] when a network fails.
+    #[tracing::instrument(level = "info", name = "embed", skip_all)]
     pub fn embed(&self, photo: &Picture) -> Result<PhotoDescription, EngineError> {
         let DescribedPhoto { windows, maps } = self.embedder.embed_windows(&photo.pixels)?;
         let whole = self.embedder.embed_whole(&photo.pixels)?;
@@ -94,6 +95,7 @@ impl Engine {
     }
 
     /// The words in a picture; `None` when the stage is off.
+    #[tracing::instrument(level = "info", skip_all)]
     pub(super) fn read_words(&self, picture: &RgbImage) -> Result<Option<Vec<Word>>, EngineError> {
         let words = self.reader.as_ref().map(|reader| reader.read(picture));
         Ok(words.transpose()?)

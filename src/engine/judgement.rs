@@ -155,6 +155,7 @@ impl Engine {
     }
 
     /// As [`Engine::judge`], with these lessons; `place` takes a region of the prepared photo to the upright original.
+    #[tracing::instrument(level = "info", name = "judge", skip_all)]
     pub(super) fn judge_placed(
         &self,
         place: impl Fn(Region) -> Region,

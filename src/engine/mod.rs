@@ -265,6 +265,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Imaging`] when the bytes are no picture, or too large a one.
+    #[tracing::instrument(level = "info", name = "prepare", skip_all)]
     pub fn prepare(&self, bytes: &[u8]) -> Result<Picture, EngineError> {
         Ok(imaging::decode(bytes, &self.limits)?)
     }

@@ -83,6 +83,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`] when a reference cannot be read.
+    #[tracing::instrument(level = "info", name = "verify", skip_all)]
     pub fn verify(
         &self,
         photo: &Picture,

@@ -14,6 +14,7 @@
 
 mod address;
 mod blocking;
+mod collector;
 mod connector;
 mod error;
 mod fetcher;
@@ -26,6 +27,7 @@ mod waiting;
 
 pub use address::AddressClass;
 pub use blocking::{BlockingFetcher, Coming, Listed};
+pub use collector::CollectorClient;
 pub use connector::{Later, Resolve, SystemResolver};
 pub use error::FetchError;
 pub use fetcher::{Fetched, Fetcher, Posted};

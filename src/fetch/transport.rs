@@ -10,6 +10,7 @@ use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
@@ -129,7 +130,35 @@ fn stalled(host: &str, patience: Duration) -> FetchError {
     }
 }
 
-pub(super) fn tls(authorities: &[CertificateDer<'static>]) -> ClientConfig {
+/// A client for addresses that the operator gave, which are not checked; it trusts Mozilla's certificate
+/// authorities, and `authorities`.
+pub(super) fn operators_client<B>(
+    connect: Duration,
+    max_idle_connections: usize,
+    authorities: &[CertificateDer<'static>],
+) -> Client<HttpsConnector<HttpConnector>, B>
+where
+    B: Body + Send,
+    B::Data: Send,
+{
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(connect));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls(authorities))
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .pool_max_idle_per_host(max_idle_connections)
+        .http1_max_buf_size(MAX_HEAD_BYTES)
+        .build(connector)
+}
+
+fn tls(authorities: &[CertificateDer<'static>]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     roots.add_parsable_certificates(authorities.iter().cloned());

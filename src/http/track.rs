@@ -10,7 +10,12 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tracing::{Instrument, error, info, info_span};
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::TraceContextExt;
+use opentelemetry_http::HeaderExtractor;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::{Instrument, Span, error, info, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::problem::{Problem, ProblemKind};
 use super::telemetry::note_request;
@@ -39,6 +44,7 @@ pub(super) async fn track(mut request: Request, next: Next) -> Response {
         method = %request.method(),
         path = %request.uri().path(),
     );
+    continue_trace(&span, request.headers());
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
@@ -49,11 +55,22 @@ pub(super) async fn track(mut request: Request, next: Next) -> Response {
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     note_request(route, counted(&method), status, started.elapsed());
     let ms = started.elapsed().as_secs_f64() * 1e3;
+    span.set_attribute("http.route", route.to_owned());
+    span.set_attribute("http.response.status_code", i64::from(status));
     span.in_scope(|| match cause {
         Some(cause) => error!(status, ms, cause, "failed"),
         None => info!(status, ms, "answered"),
     });
     response
+}
+
+/// Makes the request part of the client's trace, where it says which that is (W3C's `traceparent`).
+fn continue_trace(span: &Span, headers: &HeaderMap) {
+    let context = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+    if context.span().span_context().is_valid() {
+        // Fails where no traces are sent.
+        let _ = span.set_parent(context);
+    }
 }
 
 /// A method as it is counted. Clients may make up as many names as they like, and each that is counted

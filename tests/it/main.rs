@@ -10,3 +10,4 @@ mod operating;
 mod parity;
 mod quality;
 mod scan;
+mod traces;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http_body_util::BodyExt;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use object_store::ClientOptions;
 use object_store::client::{
     ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest,
@@ -19,7 +18,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::super::FetchLimits;
-use super::super::transport::{AGENT, IDLE_CONNECTION, MAX_HEAD_BYTES, MAX_IDLE_CONNECTIONS, tls};
+use super::super::transport::{AGENT, MAX_IDLE_CONNECTIONS, operators_client};
 
 /// Makes clients that share their connections. What `object_store` would let its own client be told is not
 /// heeded, but for whether `http:` is allowed; neither are proxies of the environment.
@@ -32,21 +31,8 @@ pub(super) struct StoreConnector {
 impl StoreConnector {
     /// Trusts Mozilla's certificate authorities, and `authorities`.
     pub(super) fn new(limits: &FetchLimits, authorities: &[CertificateDer<'static>]) -> Self {
-        let mut tcp = TcpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(limits.connect));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(authorities))
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(limits.per_store.max(MAX_IDLE_CONNECTIONS))
-            .http1_max_buf_size(MAX_HEAD_BYTES)
-            .build(connector);
+        let max_idle = limits.per_store.max(MAX_IDLE_CONNECTIONS);
+        let client = operators_client(limits.connect, max_idle, authorities);
         Self {
             client,
             patience: limits.connect + limits.idle,
