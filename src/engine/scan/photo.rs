@@ -116,51 +116,48 @@ impl<'a> Looker<'a> {
             }
             Err(reason) => (Err(reason), Work::Computed),
         };
-        let mark = answer.as_ref().ok().map(|looked| looked.mark);
-        let seller = unit.listing.seller.as_ref();
-        let outcome = answer.map(|looked| self.verdict(&looked, seller, timings_ms));
         Ok(ScannedPhoto {
-            listing: unit.listing,
-            photo: unit.photo,
-            sha256: sha256.map(|digest| digest.to_hex()),
-            mark,
             work,
             read_ms,
-            stamp: Arc::clone(&self.stamp),
-            outcome,
+            ..self.said((unit.listing, unit.photo), sha256, answer, timings_ms)
         })
     }
 
     /// The answer for a photo whose bytes are known to be those of `sha256`; `None` when it is not at hand.
     pub(super) fn look_again(&self, unit: &ScanUnit, sha256: FileDigest) -> Option<ScannedPhoto> {
         let answer = self.cache.as_ref()?.get(&sha256)?;
-        let mark = answer.as_ref().ok().map(|looked| looked.mark);
-        let seller = unit.listing.seller.as_ref();
-        let timings = StageTimings::default();
+        let name = (Arc::clone(&unit.listing), unit.photo.clone());
         Some(ScannedPhoto {
-            listing: Arc::clone(&unit.listing),
-            photo: unit.photo.clone(),
-            sha256: Some(sha256.to_hex()),
-            mark,
             work: Work::Cached,
-            read_ms: 0.0,
-            stamp: Arc::clone(&self.stamp),
-            outcome: answer.map(|looked| self.verdict(&looked, seller, timings)),
+            ..self.said(name, Some(sha256), answer, StageTimings::default())
         })
     }
 
     /// An answer that says what went wrong.
     pub(super) fn failed(&self, name: (Arc<Listing>, String), reason: &str) -> ScannedPhoto {
-        let (listing, photo) = name;
+        self.said(name, None, Err(reason.to_owned()), StageTimings::default())
+    }
+
+    /// An answer for the listing that asked, computed in no time.
+    fn said(
+        &self,
+        (listing, photo): (Arc<Listing>, String),
+        sha256: Option<FileDigest>,
+        answer: Answer,
+        timings_ms: StageTimings,
+    ) -> ScannedPhoto {
+        let mark = answer.as_ref().ok().map(|looked| looked.mark);
+        let seller = listing.seller.as_ref();
+        let outcome = answer.map(|looked| self.verdict(&looked, seller, timings_ms));
         ScannedPhoto {
             listing,
             photo,
-            sha256: None,
-            mark: None,
+            sha256: sha256.map(|digest| digest.to_hex()),
+            mark,
             work: Work::Computed,
             read_ms: 0.0,
             stamp: Arc::clone(&self.stamp),
-            outcome: Err(reason.to_owned()),
+            outcome,
         }
     }
 
