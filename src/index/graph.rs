@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::exact::ascending;
 use super::links::Graph;
 use super::values::{RowFile, Values};
 use super::vectors::{Near, Query, Shortlist, Vectors, n_candidates};
@@ -223,8 +222,8 @@ impl GraphIndex {
             None => Passing::Alive,
             Some(Allow::Where(test)) => Passing::Where(test),
             Some(Allow::Among(entries)) => {
-                let found = entries.iter().filter_map(|&entry| self.slot_of(entry));
-                let slots = ascending(found.collect());
+                let mut slots = order::slots_of(self.vectors.entries(), entries);
+                slots.retain(|&slot| !self.is_dead[slot as usize]);
                 if is_scan_cheaper(self.vectors.len(), slots.len(), ef) {
                     return Passing::Few(slots);
                 }
