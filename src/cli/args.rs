@@ -345,8 +345,9 @@ pub(super) struct ScanArguments {
     /// what is registered since may concern them
     #[arg(long, value_name = "EARLIER")]
     pub since: Option<PathBuf>,
-    /// Days for which descriptions of photos are kept in the home, 300 kB each (600 of those of 900 pixels and more): without them a --since cannot
-    /// tell what is new to a photo, and looks at all again after each registration
+    /// Days for which descriptions of photos are kept in the home, 300 kB each (600 of those of 900 pixels and
+    /// more): without them a --since cannot tell what is new to a photo, and looks at all again after each
+    /// registration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub keep_days: Option<u32>,
     /// Memory for answers in case the same photo comes again

@@ -23,7 +23,6 @@ use crate::fetch::CollectorClient;
 const TRACES_PATH: &str = "/v1/traces";
 
 /// What is told, until this is dropped: then what the collector has not got yet is sent.
-#[derive(Default)]
 pub(super) struct Logging {
     traces: Option<SdkTracerProvider>,
 }
@@ -40,7 +39,7 @@ impl Drop for Logging {
 /// Starts both.
 ///
 /// # Errors
-/// Where the collector's address is none.
+/// Where the collector's address is none, and where there is no thread left to send from.
 pub(super) fn start(arguments: &Arguments) -> anyhow::Result<Logging> {
     let level = match (arguments.quiet, arguments.verbose) {
         (true, _) => "error",
@@ -59,7 +58,9 @@ pub(super) fn start(arguments: &Arguments) -> anyhow::Result<Logging> {
         true => lines.json().with_filter(filter).boxed(),
         false => lines.with_filter(filter).boxed(),
     };
+    // A variable that is there but empty counts as not there, by OpenTelemetry's rules.
     let collector = arguments.otlp_endpoint.as_deref();
+    let collector = collector.filter(|address| !address.is_empty());
     let traces = collector.map(provider).transpose()?;
     let spans = traces.as_ref().map(|traces| {
         let own = Targets::new().with_target(env!("CARGO_PKG_NAME"), LevelFilter::INFO);

@@ -138,6 +138,7 @@ fn a_collector_that_is_away_costs_nobody_an_answer() {
         1,
         "{said}"
     );
+    program.done(&["assets", "list", "--otlp-endpoint", ""]);
     let ran = program.run(&["match", COPY, "--otlp-endpoint", "collector:4318"]);
     assert_eq!(ran.code(), 2);
     assert!(ran.stderr().contains("collector:4318"), "{}", ran.stderr());

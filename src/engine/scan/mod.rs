@@ -43,8 +43,9 @@ pub struct ScanOptions<'a> {
     pub cache_bytes: u64,
     /// Answers of an earlier scan, to be used where they still hold.
     pub earlier: Option<&'a dyn EarlierAnswers>,
-    /// Days for which descriptions of photos are kept, about 300 kB each (600 of large photos), so that a later scan can tell
-    /// which of these answers still hold when more is registered; `None`: none are.
+    /// Days for which descriptions of photos are kept, about 300 kB each (600 of those of 900 pixels and
+    /// more), so that a later scan can tell which of these answers still hold when more is registered;
+    /// `None`: none are.
     pub keep_days: Option<u32>,
     /// Fetches photos given by web addresses, or in stores; `None`: they cannot be read.
     pub fetcher: Option<Arc<BlockingFetcher>>,
