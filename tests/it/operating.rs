@@ -22,26 +22,32 @@ fn lines(ran: &Ran) -> Vec<Value> {
         .collect()
 }
 
-fn register(program: &Program, flags: &[&str]) {
+pub fn register(program: &Program, flags: &[&str]) {
     let rest = ["register", PACK, "--brand", "Oatly", "--kind", "packaging"];
     program.done(&[flags, &rest].concat());
 }
 
 /// `touchstone serve` on a port of its own, until this is dropped.
-struct Served {
+pub struct Served {
     process: Child,
-    address: String,
+    pub address: String,
     /// What it said before it listened.
     said: String,
 }
 
 impl Served {
     fn start(program: &Program, flags: &[&str]) -> Self {
+        Self::start_in(program, flags, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_in(program: &Program, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_touchstone"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("TOUCHSTONE_HOME", program.path("home"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(flags)
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");

@@ -2,12 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::cli::{COPY, PACK, Program};
+use crate::cli::{COPY, Program};
+use crate::operating::{Served, register};
 
 /// Nothing here should take this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,14 +56,10 @@ fn holds(body: &[u8], part: &[u8]) -> bool {
     body.windows(part.len()).any(|at| at == part)
 }
 
-fn register(program: &Program) {
-    program.done(&["register", PACK, "--brand", "Oatly", "--kind", "packaging"]);
-}
-
 #[test]
 fn a_photo_is_traced_through_its_stages() {
     let program = Program::new();
-    register(&program);
+    register(&program, &[]);
     let (collector, told) = collector();
     program.done(&["match", COPY, "--otlp-endpoint", &collector]);
     let (head, body) = told.recv_timeout(PATIENCE).expect("a trace");
@@ -89,31 +85,19 @@ fn a_photo_is_traced_through_its_stages() {
 #[test]
 fn a_request_belongs_to_its_clients_trace() {
     let program = Program::new();
-    register(&program);
+    register(&program, &[]);
     let (collector, told) = collector();
-    let mut served = program
-        .command(&["serve", "--open", "--listen", "127.0.0.1:0"])
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector)
-        .env("OTEL_BSP_SCHEDULE_DELAY", "50")
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut lines = BufReader::new(served.stderr.take().expect("piped")).lines();
-    let address = loop {
-        let line = lines.next().expect("it listens").expect("text");
-        if let Some((_, rest)) = line.split_once("listening on ") {
-            break rest.split(',').next().expect("an address").to_owned();
-        }
-    };
-    thread::spawn(move || lines.for_each(drop));
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+    ];
+    let served = Served::start_in(&program, &["--open"], &environment);
     let trace = "0af7651916cd43dd8448eb211c80319c";
-    ureq::get(format!("{address}/healthz"))
+    ureq::get(format!("{}/healthz", served.address))
         .header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"))
         .call()
         .expect("an answer");
     let (_, body) = told.recv_timeout(PATIENCE).expect("a trace");
-    served.kill().expect("it runs");
-    served.wait().expect("it ends");
     let id: Vec<u8> = (0..trace.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&trace[at..at + 2], 16).expect("hexadecimal"))
@@ -125,7 +109,7 @@ fn a_request_belongs_to_its_clients_trace() {
 #[test]
 fn a_collector_that_is_away_costs_nobody_an_answer() {
     let program = Program::new();
-    register(&program);
+    register(&program, &[]);
     // Nobody listens at a port that was just given back.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let away = format!("http://{}", listener.local_addr().expect("an address"));
