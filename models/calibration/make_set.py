@@ -1,4 +1,4 @@
-"""Builds the calibration set: three labelled sub-sets on which the judge is fitted and measured.
+"""Builds the calibration set: three labelled sub-sets on which the judge is fitted and measured, and on request a fourth to measure on.
 
 usage: python make_set.py --sources FOLDER --out FOLDER [--real-photos FOLDER] [--seed N] [--only logos|products|copies|large]
 

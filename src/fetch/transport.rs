@@ -10,7 +10,7 @@ use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
@@ -47,19 +47,8 @@ impl Transport {
         authorities: &[CertificateDer<'static>],
     ) -> Self {
         let connector = Connector::new(Arc::clone(policy), resolver);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(authorities))
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
-            .http1_max_buf_size(MAX_HEAD_BYTES)
-            .build(connector);
         Self {
-            client,
+            client: client(connector, MAX_IDLE_CONNECTIONS, authorities),
             max_bytes: policy.limits.max_bytes,
             idle: policy.limits.idle,
         }
@@ -145,11 +134,25 @@ where
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(connect));
+    client(tcp, max_idle_connections, authorities)
+}
+
+/// A client over connections that `connector` makes.
+fn client<C, B>(
+    connector: C,
+    max_idle_connections: usize,
+    authorities: &[CertificateDer<'static>],
+) -> Client<HttpsConnector<C>, B>
+where
+    HttpsConnector<C>: Connect + Clone,
+    B: Body + Send,
+    B::Data: Send,
+{
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls(authorities))
         .https_or_http()
         .enable_http1()
-        .wrap_connector(tcp);
+        .wrap_connector(connector);
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_CONNECTION)

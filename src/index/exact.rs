@@ -132,7 +132,7 @@ impl ExactIndex {
 }
 
 /// The same slots in ascending order, each once.
-fn ascending(mut slots: Vec<u32>) -> Vec<u32> {
+pub(super) fn ascending(mut slots: Vec<u32>) -> Vec<u32> {
     slots.sort_unstable();
     slots.dedup();
     slots

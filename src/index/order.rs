@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use rayon::prelude::*;
 
+use super::exact::ascending;
 use super::{EntryId, kernel};
 
 /// A number that is as good as random, another one for each entry (Steele, Lea and Flood 2014).
@@ -56,9 +57,7 @@ pub(super) fn slots_of(entries: &[EntryId], listed: &[EntryId]) -> Vec<u32> {
             });
         }
     }
-    slots.sort_unstable();
-    slots.dedup();
-    slots
+    ascending(slots)
 }
 
 /// An entry that is looked for. The numbers of entries are spread evenly, so that the place can be guessed from
