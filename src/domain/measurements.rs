@@ -61,6 +61,9 @@ pub struct Measurements {
     pub shared_margin: Option<f32>,
     /// 1 when the word that comes closest is an ordinary dictionary word, else 0.
     pub word_is_common: Option<f32>,
+    /// How far the window over the word that comes closest exceeds chance, `-1..=1`: is the word drawn as on the
+    /// reference, or only mentioned? `None` when no word comes close, or no window frames it.
+    pub word_look: Option<f32>,
     /// Likeness of a word that misses a word mark by one or two letters, `0..=1`; 0 when none does.
     pub word_near_miss: Option<f32>,
 }

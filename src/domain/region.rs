@@ -82,11 +82,16 @@ impl Region {
         self.intersection_over_union(other) > SAME_PLACE
     }
 
-    /// Shared area over joint area, `0..=1`.
-    pub fn intersection_over_union(&self, other: &Self) -> f32 {
+    /// Pixels inside of both.
+    pub fn shared_area(&self, other: &Self) -> f32 {
         let w = (self.x + self.w).min(other.x + other.w) - self.x.max(other.x);
         let h = (self.y + self.h).min(other.y + other.h) - self.y.max(other.y);
-        let shared = w.max(0.0) * h.max(0.0);
+        w.max(0.0) * h.max(0.0)
+    }
+
+    /// Shared area over joint area, `0..=1`.
+    pub fn intersection_over_union(&self, other: &Self) -> f32 {
+        let shared = self.shared_area(other);
         let joint = self.area() + other.area() - shared;
         if joint > 0.0 { shared / joint } else { 0.0 }
     }

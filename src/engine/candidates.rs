@@ -1,7 +1,7 @@
 //! Stage 3: which registered things could this photo show? Neighbours of its windows and of the whole
 //! photo, pictures with nearly the same hash, and assets whose word mark is read in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use ndarray::{ArrayView2, Axis};
 
@@ -9,10 +9,12 @@ use super::background::WindowChance;
 use super::registry::{Reference, Registry};
 use super::word_marks::FoundWord;
 use super::{Engine, EngineError, PhotoDescription};
-use crate::domain::{AssetId, Embedding, Measurements, PictureId, Region, dot};
+use crate::domain::{AssetId, AssetKind, Embedding, Measurements, PictureId, Region, dot};
+use crate::embed::Window;
 use crate::imaging::Picture;
 use crate::matching::margin::margins;
 use crate::matching::similarities::stacked;
+use crate::matching::words::STRONG;
 
 /// Neighbours asked for per window: marks come in three versions, and two of one brand's marks must
 /// not hide the next brand.
@@ -29,6 +31,10 @@ const MAX_HASH_DISTANCE: u32 = 90;
 /// some 350 marks and packs that these two find on real photos none reaches neither (`benches/RESULTS.md`).
 const NEAR_WINDOW: f32 = 0.12;
 const NEAR_WHOLE: f32 = 0.02;
+/// A window frames a word that it holds this share of, and whose longer side is this share of its own: on
+/// what else a larger one shows the word has no say.
+const LEAST_HELD: f32 = 0.8;
+const LEAST_FRAMED: f32 = 0.3;
 
 /// A window and the version of one of an asset's references that comes closest to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,9 +73,22 @@ pub struct Candidate {
     pub measured: Measurements,
     /// The word that comes closest to a word mark.
     pub word: Option<FoundWord>,
+    /// What the asset is.
+    pub kind: AssetKind,
 }
 
 impl Candidate {
+    /// Where a mark is that its word alone gives away: the closest window is chance then, and lies anywhere. Packs
+    /// are larger than the words on them.
+    pub(super) fn place_of_word(&self) -> Option<Region> {
+        let is_seen = self.measured.window_standing() >= Some(NEAR_WINDOW);
+        let word = self
+            .word
+            .as_ref()
+            .filter(|word| word.found.strength() >= STRONG)?;
+        (self.kind == AssetKind::Logo && !is_seen).then(|| Region::around(&word.found.quad))
+    }
+
     /// Takes one of its places for the one where it is, with all that is measured there; `photo_area` in
     /// pixels of the prepared photo.
     pub(super) fn settle_in(
@@ -114,11 +133,7 @@ impl Engine {
         let mut assets = self.nearest(&registry, description)?;
         assets.extend(hash_neighbours(&registry, description));
         assets.extend(words.keys());
-        let mut candidates = self.measure_all(&registry, &assets, size, description);
-        for candidate in &mut candidates {
-            let word = words.get(&candidate.asset_id);
-            add_word(candidate, word, description.words.is_some());
-        }
+        let mut candidates = self.measure_all(&registry, &assets, &words, size, description);
         add_margins(&registry, &mut candidates);
         Ok(candidates)
     }
@@ -134,7 +149,7 @@ impl Engine {
     ) -> bool {
         let registry = self.registry();
         let words = registry.matching_words(description.words.as_deref().unwrap_or_default());
-        let candidates = self.measure_all(&registry, assets, size, description);
+        let candidates = self.measure_all(&registry, assets, &words, size, description);
         candidates
             .iter()
             .any(|c| words.contains_key(&c.asset_id) || is_near(&c.measured))
@@ -159,11 +174,12 @@ impl Engine {
         registry.nearest_assets(&windows, whole, NEIGHBOURS)
     }
 
-    /// All that vectors and hash say of those of `assets` that are enabled and have references.
+    /// All that vectors, hash and `words` say of those of `assets` that are enabled and have references.
     fn measure_all(
         &self,
         registry: &Registry,
         assets: &BTreeSet<AssetId>,
+        words: &HashMap<AssetId, FoundWord>,
         size: [u32; 2],
         description: &PhotoDescription,
     ) -> Vec<Candidate> {
@@ -188,7 +204,18 @@ impl Engine {
                 let (own, others) = rest.split_at(Axis(0), n_versions);
                 rest = others;
                 let chance = chance.as_ref();
-                candidates.extend(self.measure(registry, id, description, own, chance, whole));
+                let measured = self.measure(registry, id, description, own, chance, whole);
+                let Some(mut candidate) = measured else {
+                    continue;
+                };
+                add_word(&mut candidate, words.get(&id), description.words.is_some());
+                if let (Some(word), Some(chance)) = (&candidate.word, chance) {
+                    let word = Region::around(&word.found.quad);
+                    let chance_of = |window_idx| chance.of(window_idx, candidate.kind);
+                    let look = look_of_word(&word, &description.windows, own, chance_of);
+                    candidate.measured.word_look = look;
+                }
+                candidates.push(candidate);
             }
         }
         let whole_chance = self.background.whole_chance(description);
@@ -218,6 +245,7 @@ impl Engine {
             places: Vec::new(),
             measured: Measurements::default(),
             word: None,
+            kind: registry.active_asset(id)?.draft.kind,
         };
         let m = &mut candidate.measured;
         for reference in &references {
@@ -229,7 +257,7 @@ impl Engine {
                 m.hash_distance = Some(m.hash_distance.map_or(distance, |d| d.min(distance)));
             }
         }
-        let kind = registry.active_asset(id)?.draft.kind;
+        let kind = candidate.kind;
         let chance_of = |window_idx| chance.map(|chance| chance.of(window_idx, kind));
         candidate.places = nearest_places(&references, similarities, chance_of);
         if !candidate.places.is_empty() {
@@ -316,6 +344,27 @@ fn hash_neighbours<'a>(
         .map(|reference| reference.asset_id)
 }
 
+/// How far what is drawn where `word` stands exceeds chance, at best; `None` where no window frames the word.
+/// `similarities` are `[versions of all references, windows]`.
+fn look_of_word(
+    word: &Region,
+    windows: &[Window],
+    similarities: ArrayView2<f32>,
+    chance_of: impl Fn(usize) -> f32,
+) -> Option<f32> {
+    let framing = windows.iter().enumerate().filter(|(_, window)| {
+        let region = &window.region;
+        region.shared_area(word) >= LEAST_HELD * word.area()
+            && word.w.max(word.h) >= LEAST_FRAMED * region.w.max(region.h)
+    });
+    let lifts = framing.filter_map(|(window_idx, _)| {
+        let nearest = similarities.column(window_idx);
+        let nearest = nearest.iter().copied().reduce(f32::max)?;
+        Some(nearest - chance_of(window_idx))
+    });
+    lifts.reduce(f32::max)
+}
+
 /// Looked for and not found is 0, not a missing number.
 fn add_word(candidate: &mut Candidate, word: Option<&FoundWord>, was_read: bool) {
     if !was_read {
@@ -344,5 +393,77 @@ fn add_margins(registry: &Registry, candidates: &mut [Candidate]) {
     for (candidate, (window, whole)) in candidates.iter_mut().zip(window.into_iter().zip(whole)) {
         candidate.measured.window_margin = window;
         candidate.measured.whole_margin = whole;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::words::WordMatch;
+
+    fn window(x: f32, side: f32) -> Window {
+        Window {
+            region: Region::new(x, 0.0, side, side),
+            embedding: Embedding::new(vec![1.0, 0.0]).expect("not zero"),
+            place: None,
+        }
+    }
+
+    #[test]
+    fn only_windows_that_frame_a_word_tell_how_it_is_drawn() {
+        // Over the word, beside it, and so large that it shows mostly other things.
+        let windows = [window(0.0, 100.0), window(60.0, 100.0), window(0.0, 400.0)];
+        let similarities = ndarray::arr2(&[[0.2, 0.9, 0.8], [0.5, 0.9, 0.8]]);
+        let word = Region::new(10.0, 40.0, 80.0, 20.0);
+        let look = look_of_word(&word, &windows, similarities.view(), |_| 0.25);
+        assert_eq!(look, Some(0.25));
+        let nowhere = Region::new(300.0, 40.0, 80.0, 20.0);
+        let look = look_of_word(&nowhere, &windows, similarities.view(), |_| 0.25);
+        assert_eq!(look, None);
+    }
+
+    #[test]
+    fn a_mark_that_only_its_word_gives_away_is_where_the_word_is() {
+        let quad = [[10.0, 10.0], [50.0, 10.0], [50.0, 20.0], [10.0, 20.0]];
+        let found = WordMatch {
+            mark: 0,
+            text: "ACME".to_owned(),
+            similarity: 1.0,
+            exact: true,
+            edit_distance: 0,
+            confidence: 1.0,
+            is_common_word: false,
+            is_part: false,
+            weight: 4,
+            quad,
+        };
+        let candidate = |kind, lift, confidence| Candidate {
+            asset_id: AssetId(1),
+            picture_id: PictureId(1),
+            region: Region::new(200.0, 200.0, 64.0, 64.0),
+            places: Vec::new(),
+            measured: Measurements {
+                window_lift: Some(lift),
+                ..Measurements::default()
+            },
+            word: Some(FoundWord {
+                mark: "Acme".to_owned(),
+                found: WordMatch {
+                    confidence,
+                    ..found.clone()
+                },
+            }),
+            kind,
+        };
+        let place = candidate(AssetKind::Logo, 0.05, 1.0).place_of_word();
+        assert_eq!(place, Some(Region::new(10.0, 10.0, 40.0, 10.0)));
+        // Seen elsewhere, doubtfully read, or a word on a pack.
+        for other in [
+            candidate(AssetKind::Logo, 0.3, 1.0),
+            candidate(AssetKind::Logo, 0.05, 0.3),
+            candidate(AssetKind::Packaging, 0.05, 1.0),
+        ] {
+            assert_eq!(other.place_of_word(), None);
+        }
     }
 }

@@ -67,7 +67,7 @@ fn geometry_sentence(verified: &Verified) -> Option<String> {
 fn word_sentence(verified: &Verified) -> Option<String> {
     let word = verified.notable_word()?;
     let (text, mark) = (&word.found.text, &word.mark);
-    Some(if word.found.near_miss() {
+    let sentence = if word.found.near_miss() {
         let n = word.found.edit_distance;
         let letters = if n == 1 { "letter" } else { "letters" };
         format!("the word {text:?} misses the word mark {mark:?} by {n} {letters}")
@@ -78,7 +78,12 @@ fn word_sentence(verified: &Verified) -> Option<String> {
             "the word {text:?} is {:.2} like the word mark {mark:?}",
             word.found.similarity
         )
-    })
+    };
+    let look = verified.candidate.measured.word_look;
+    let look = look.map_or(String::new(), |look| {
+        format!(", and what is drawn there is {look:+.2} above chance like the reference")
+    });
+    Some(sentence + &look)
 }
 
 fn shared_sentence(m: &Measurements) -> Option<String> {

@@ -35,11 +35,15 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Where in the prepared photo: under the aligned reference if there is one, else the best window.
+    /// Where in the prepared photo: under the aligned reference if there is one, else the best window, or
+    /// the word that alone speaks for a mark.
     pub fn region(&self) -> Region {
         match self.firm_alignment() {
             Some(alignment) => Region::around(&alignment.quad),
-            None => self.candidate.region,
+            None => {
+                let word = self.candidate.place_of_word();
+                word.unwrap_or(self.candidate.region)
+            }
         }
     }
 
@@ -183,8 +187,8 @@ impl Engine {
         description: &PhotoDescription,
         mut candidate: Candidate,
     ) -> Result<Verified, EngineError> {
-        let (kind, pictures) = self.pictures_to_verify(&candidate);
-        let variants = variants_of(kind);
+        let pictures = self.pictures_to_verify(&candidate);
+        let variants = variants_of(candidate.kind);
         let mut best: Option<(PictureId, Alignment)> = None;
         for id in pictures {
             let Some(reference) = self.reference_detail(id)? else {
@@ -224,18 +228,15 @@ impl Engine {
         })
     }
 
-    /// The asset's kind and its pictures, the one that came closest first.
-    fn pictures_to_verify(&self, candidate: &Candidate) -> (AssetKind, Vec<PictureId>) {
+    /// The asset's pictures, the one that came closest first.
+    fn pictures_to_verify(&self, candidate: &Candidate) -> Vec<PictureId> {
         let registry = self.registry();
-        let kind = registry
-            .active_asset(candidate.asset_id)
-            .map_or(AssetKind::Logo, |asset| asset.draft.kind);
         let others = registry
             .references_of(candidate.asset_id)
             .map(|reference| reference.id)
             .filter(|&id| id != candidate.picture_id);
         let pictures = std::iter::once(candidate.picture_id).chain(others);
-        (kind, pictures.take(MAX_PICTURES).collect())
+        pictures.take(MAX_PICTURES).collect()
     }
 
     /// Adds how much of what is written on each reference is read in its place in the photo.

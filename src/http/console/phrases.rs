@@ -235,6 +235,11 @@ pub(super) fn rows(m: &Measurements) -> Vec<Row> {
             "a word in the photo against its word marks; 1: the same",
         ),
         row(
+            "– drawn like the mark",
+            signed(m.word_look),
+            "look of the word's place, over chance; near 0: the brand is only mentioned",
+        ),
+        row(
             "The word is an ordinary one",
             word(m.word_is_common),
             "then it says little",

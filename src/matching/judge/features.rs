@@ -51,6 +51,8 @@ pub enum Feature {
     Word,
     /// The same, only for words that no dictionary holds.
     RareWord,
+    /// The same, as far as the word looks like the mark: in ordinary type a name is only mentioned.
+    DrawnWord,
 }
 
 /// Bits of 256 that differ between unrelated pictures, less a margin; nearer says something.
@@ -59,6 +61,9 @@ const CHANCE_HASH_DISTANCE: f32 = 110.0;
 const LEAST_COPY_NCC: f32 = 0.65;
 /// Likeness of words under which nothing is said.
 const LEAST_WORD_SIMILARITY: f32 = 0.45;
+/// Likeness above chance from which a word is drawn as the mark has it: of the drawn photos' words that are
+/// part of a mark one in four reaches it, of those that only mention a brand none.
+const SAME_LOOK: f32 = 0.3;
 
 impl Feature {
     /// Whether it only says which of several that fit is the one: measured of next to no candidate in
@@ -97,6 +102,10 @@ impl Feature {
             Self::RareWord => m.word_similarity.map(|similarity| {
                 let is_common = m.word_is_common.unwrap_or(0.0);
                 word_evidence(similarity) * (1.0 - is_common)
+            }),
+            Self::DrawnWord => m.word_similarity.map(|similarity| {
+                let look = m.word_look.unwrap_or(0.0);
+                word_evidence(similarity) * (look / SAME_LOOK).clamp(0.0, 1.0)
             }),
         };
         value.map(f64::from)
@@ -146,6 +155,7 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
             Ncc,
             Word,
             RareWord,
+            DrawnWord,
         ],
         // Has no judge of its own: a misspelt mark is as sure as the mark.
         FindingKind::AlteredLogo => &[],
@@ -166,5 +176,29 @@ pub fn features_of(kind: FindingKind) -> &'static [Feature] {
             SharedMargin,
             Word,
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_ordinary_type_says_less_than_one_drawn_like_the_mark() {
+        let drawn = |word_look| {
+            let measured = Measurements {
+                word_similarity: Some(1.0),
+                word_look,
+                ..Measurements::default()
+            };
+            Feature::DrawnWord.value(&measured)
+        };
+        assert_eq!(drawn(Some(-0.1)), Some(0.0));
+        // Too small for any window.
+        assert_eq!(drawn(None), Some(0.0));
+        assert!(drawn(Some(0.15)) > drawn(Some(0.0)));
+        assert_eq!(drawn(Some(0.6)), Some(1.0));
+        // Nothing was read at all: not the same as no word.
+        assert_eq!(Feature::DrawnWord.value(&Measurements::default()), None);
     }
 }
