@@ -230,11 +230,12 @@ fn opened(graph: &mut GraphIndex, data: &Data) -> Value {
     });
     let open_ms = open_ms.fold(f64::INFINITY, f64::min);
     let opened = open();
+    let runs = EFS.map(|ef| curve_point(&opened, data, ef));
     let [p50, p99] = latencies(&opened, data);
     let live = LiveIndex::open(data.vectors[0].dim(), &folder, "a bench").expect("just saved");
     let alone = BATCHES.map(|n| batch_alone(&live, data, n));
     fs::remove_dir_all(&folder).expect("what was just saved");
-    json!({ "save_s": save_s, "open_ms": open_ms, "bytes": opened.size_bytes(), "p50_ms": p50, "p99_ms": p99, "alone": alone })
+    json!({ "save_s": save_s, "open_ms": open_ms, "bytes": opened.size_bytes(), "p50_ms": p50, "p99_ms": p99, "alone": alone, "runs": runs })
 }
 
 /// As [`batch`], by the clock, where nobody else searches: the index takes all cores then.

@@ -136,9 +136,16 @@ fn registry_text(engine: &Engine) -> anyhow::Result<String> {
 /// What searches go through, as it is after every vector was compared with the database.
 fn index_text(engine: &Engine) -> anyhow::Result<String> {
     let states = engine.with_registry(Registry::index_states)?;
-    Ok(states
+    let is_damaged =
+        |state: &IndexState| state.graph.as_ref().is_some_and(|graph| graph.is_damaged);
+    let is_any_damaged = states.iter().any(|(_, state)| is_damaged(state));
+    let text = states
         .map(|(space, state)| format!("{space}: {}", state_text(&state)))
-        .join("; "))
+        .join("; ");
+    if is_any_damaged {
+        anyhow::bail!("{text}");
+    }
+    Ok(text)
 }
 
 fn state_text(state: &IndexState) -> String {

@@ -29,11 +29,11 @@ mod tending;
 mod verify;
 mod word_marks;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
+use std::{fs, io};
 
 use crate::domain::{ModelId, PhotoVerdict, Seller, StageTimings};
 use crate::embed::{Embedder, OnnxEmbedder};
@@ -247,18 +247,20 @@ impl Engine {
     /// # Errors
     /// What is wrong, in words.
     pub fn read_file(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let metadata = fs::metadata(path).map_err(|cause| cause.to_string())?;
+        self.try_to_read(path).map_err(|cause| cause.to_string())
+    }
+
+    fn try_to_read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let metadata = fs::metadata(path)?;
         if !metadata.is_file() {
-            return Err("not a file".to_owned());
+            return Err(io::Error::other("not a file"));
         }
         let limit = self.limits.max_bytes;
         if metadata.len() > limit as u64 {
-            return Err(format!(
-                "{} bytes, but at most {limit} are read",
-                metadata.len()
-            ));
+            let reason = format!("{} bytes, but at most {limit} are read", metadata.len());
+            return Err(io::Error::other(reason));
         }
-        fs::read(path).map_err(|cause| cause.to_string())
+        fs::read(path)
     }
 
     /// Stage 1: bytes of a picture file → bounded, upright pixels.
@@ -347,10 +349,13 @@ impl Engine {
         Ok((photo, description, verified, timings))
     }
 
-    /// Saves what would take long to build again. Nothing is lost without it.
-    fn save_index(&self) -> Result<(), EngineError> {
-        let stamp = index_stamp(&self.store, self.embedder.as_ref())?;
-        self.registry().save(&self.settings.index_folder(), &stamp)
+    /// Waits until what would take long to build again is built and saved. Nothing is lost without it.
+    fn settle_indexes(&self) {
+        // Nobody has to wait for the registry meanwhile.
+        let indexes = self.registry().indexes();
+        for index in indexes {
+            index.settle();
+        }
     }
 
     fn registry(&self) -> std::sync::RwLockReadGuard<'_, Registry> {

@@ -119,7 +119,7 @@ impl Engine {
         let n_rest = batch.len();
         self.register_batch(batch, &mut report)?;
         progress(n_rest);
-        self.save_index()?;
+        self.settle_indexes();
         Ok(report)
     }
 

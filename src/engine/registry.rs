@@ -3,17 +3,18 @@
 //! A cache: it follows the store by revisions, so that a registration (by this process or another)
 //! is searchable at once and a removal takes effect at once, without loading everything again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use jiff::Zoned;
+use jiff::civil::Date;
 
 use super::describe::{SPACE_WHOLE, SPACE_WINDOW};
 use super::teaching::Lessons;
 use super::word_marks::{AssetWords, FoundWord};
 use super::{Engine, EngineError};
 use crate::domain::{Asset, AssetId, Embedding, PictureId};
-use crate::index::{EntryId, IndexError, IndexState, LiveIndex};
+use crate::index::{Allow, EntryId, IndexError, IndexState, LiveIndex};
 use crate::matching::hash::PictureHash;
 use crate::ocr::Word;
 use crate::store::{IndexedPicture, RegistryChange};
@@ -45,6 +46,9 @@ pub struct Registry {
     pictures_of: HashMap<AssetId, BTreeSet<PictureId>>,
     windows: LiveIndex,
     wholes: LiveIndex,
+    /// Pictures of assets that are not active on `as_of`: in a search they would take the place of others.
+    asleep: HashSet<PictureId>,
+    as_of: Date,
     words: AssetWords,
     lessons: Lessons,
 }
@@ -62,7 +66,7 @@ fn picture_of(entry: EntryId) -> PictureId {
 
 impl Registry {
     /// An empty registry at revision 0; large graphs that were saved in `folder` under `stamp` are
-    /// taken over, and confirmed or corrected by the first refresh.
+    /// taken over, and confirmed or corrected by the first refresh. Later ones are saved there.
     pub(super) fn new([window_dim, whole_dim]: [usize; 2], folder: &Path, stamp: &str) -> Self {
         Self {
             windows: saved_or_new(window_dim, &folder.join(SPACE_WINDOW), stamp),
@@ -80,6 +84,8 @@ impl Registry {
             pictures_of: HashMap::new(),
             windows: LiveIndex::new(window_dim),
             wholes: LiveIndex::new(whole_dim),
+            asleep: HashSet::new(),
+            as_of: today(),
             words: AssetWords::default(),
             lessons: Lessons::default(),
         }
@@ -117,7 +123,7 @@ impl Registry {
     pub fn active_asset(&self, id: AssetId) -> Option<&Asset> {
         self.assets
             .get(&id)
-            .filter(|asset| asset.is_active(Zoned::now().date()))
+            .filter(|asset| asset.is_active(today()))
     }
 
     /// Whose asset it is; empty when it was removed meanwhile.
@@ -161,19 +167,19 @@ impl Registry {
         self.words.matches(words)
     }
 
-    /// Assets of the `k` nearest references of each window, and of the whole photo.
+    /// Assets of the `k` nearest references of each window, and of the whole photo, among those active.
     pub(super) fn nearest_assets(
         &self,
         windows: &[Embedding],
         whole: Option<&Embedding>,
         k: usize,
     ) -> Result<BTreeSet<AssetId>, EngineError> {
-        let mut neighbours = self.windows.search_many(windows, k, None)?;
+        let is_awake = |entry| !self.asleep.contains(&picture_of(entry));
+        let allow = (!self.asleep.is_empty()).then_some(Allow::Where(&is_awake));
+        let mut neighbours = self.windows.search_many(windows, k, allow)?;
         if let Some(whole) = whole {
-            neighbours.extend(
-                self.wholes
-                    .search_many(std::slice::from_ref(whole), k, None)?,
-            );
+            let whole = std::slice::from_ref(whole);
+            neighbours.extend(self.wholes.search_many(whole, k, allow)?);
         }
         Ok(neighbours
             .iter()
@@ -183,13 +189,17 @@ impl Registry {
             .collect())
     }
 
-    /// Saves the graphs, where the registry is large enough to have some, once they are complete.
-    pub(super) fn save(&self, folder: &Path, stamp: &str) -> Result<(), EngineError> {
-        for (index, space) in [(&self.windows, SPACE_WINDOW), (&self.wholes, SPACE_WHOLE)] {
-            index.settle();
-            index.save(&folder.join(space), stamp)?;
-        }
-        Ok(())
+    /// The indexes of windows and of whole pictures; what is done with them is done to the registry's own.
+    pub(super) fn indexes(&self) -> [LiveIndex; 2] {
+        [self.windows.clone(), self.wholes.clone()]
+    }
+
+    /// Finds out which pictures are of assets that are active on `day`.
+    fn wake(&mut self, day: Date) {
+        let inactive = self.assets.values().filter(|asset| !asset.is_active(day));
+        let pictures = inactive.filter_map(|asset| self.pictures_of.get(&asset.id));
+        self.asleep = pictures.flatten().copied().collect();
+        self.as_of = day;
     }
 
     /// Takes vectors out of saved graphs that the store no longer knows.
@@ -235,15 +245,20 @@ impl Registry {
     }
 }
 
+fn today() -> Date {
+    Zoned::now().date()
+}
+
 fn saved_or_new(dim: usize, folder: &Path, stamp: &str) -> LiveIndex {
-    match LiveIndex::open(dim, folder, stamp) {
+    let index = match LiveIndex::open(dim, folder, stamp) {
         Ok(index) => index,
         Err(IndexError::NotSaved { .. }) => LiveIndex::new(dim),
         Err(error) => {
             tracing::warn!("the saved index is made anew from the database: {error}");
             LiveIndex::new(dim)
         }
-    }
+    };
+    index.saved_in(folder, stamp)
 }
 
 fn reference_of(picture: IndexedPicture) -> Reference {
@@ -281,7 +296,10 @@ impl Engine {
     /// [`EngineError`] when the store fails, or holds vectors of another dimension.
     pub fn refresh(&self) -> Result<(), EngineError> {
         self.learn()?;
-        if self.store.revision()? == self.registry().revision {
+        let revision = self.store.revision()?;
+        let today = today();
+        let is_up_to_date = |r: &Registry| r.revision == revision && r.as_of == today;
+        if is_up_to_date(&self.registry()) {
             return Ok(());
         }
         let mut registry = self
@@ -320,6 +338,7 @@ impl Engine {
         if registry.revision == 0 {
             registry.retain_known();
         }
+        registry.wake(today);
         registry.revision = revision;
         Ok(())
     }
@@ -331,5 +350,48 @@ impl Engine {
     pub fn with_registry<T>(&self, look: impl FnOnce(&Registry) -> T) -> Result<T, EngineError> {
         self.refresh()?;
         Ok(look(&self.registry()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{AssetDraft, AssetKind};
+
+    #[test]
+    fn assets_that_are_not_active_take_nobodys_place_in_a_search() {
+        let mut registry = Registry::empty([2, 2]);
+        let vector = |y: f32| Embedding::new(vec![1.0, y]).expect("a direction");
+        for id in 1..=9 {
+            // The eight that are nearest are disabled.
+            let asset = Asset {
+                id: AssetId(id),
+                draft: AssetDraft::new(format!("Brand {id}"), "mark", AssetKind::Logo),
+                enabled: id == 9,
+                n_pictures: 1,
+                created_at: String::new(),
+            };
+            registry.assets.insert(asset.id, asset);
+            let reference = Reference {
+                id: PictureId(id),
+                asset_id: AssetId(id),
+                is_exemplar: false,
+                hash: None,
+                windows: vec![vector(id as f32 / 9.0)],
+                versions: vec![String::new()],
+                wholes: Vec::new(),
+            };
+            registry.insert(reference).expect("two numbers");
+        }
+        registry.wake(today());
+        let nearest = |registry: &Registry| registry.nearest_assets(&[vector(0.0)], None, 3);
+        let expected: BTreeSet<_> = [AssetId(9)].into();
+        assert_eq!(nearest(&registry).expect("two numbers"), expected);
+        for asset in registry.assets.values_mut() {
+            asset.enabled = true;
+        }
+        registry.wake(today());
+        let expected: BTreeSet<_> = (1..=3).map(AssetId).collect();
+        assert_eq!(nearest(&registry).expect("two numbers"), expected);
     }
 }

@@ -118,6 +118,11 @@ impl ExactIndex {
         Some(self.vectors.values(*slot as usize))
     }
 
+    /// Every entry.
+    pub(super) fn entries(&self) -> impl Iterator<Item = EntryId> {
+        self.vectors.entries().iter().copied()
+    }
+
     /// Every entry with its numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, Cow<'_, [f32]>)> {
         let entries = self.vectors.entries().iter().enumerate();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::links::Graph;
 use super::values::{RowFile, Values};
@@ -30,14 +31,15 @@ const SEEN_PER_STEP: u64 = 20;
 /// Yashunin 2016), by 8-bit codes first, the best of those by `f32`.
 ///
 /// Built once from many vectors; vectors can be taken out, not added.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct GraphIndex {
     /// In the order of [`order::shuffled`].
     pub(super) vectors: Vectors,
     pub(super) graph: Graph,
-    /// Taken out, but still walked through, shape `[n]`.
-    is_dead: Vec<bool>,
-    n_dead: usize,
+    /// Taken out, but still walked through, shape `[n]`. (Set while others read the rest: whoever takes vectors
+    /// out keeps them from being searched meanwhile.)
+    is_dead: Vec<AtomicBool>,
+    n_dead: AtomicUsize,
 }
 
 impl GraphIndex {
@@ -80,8 +82,8 @@ impl GraphIndex {
         Self {
             vectors,
             graph,
-            is_dead,
-            n_dead,
+            is_dead: is_dead.into_iter().map(AtomicBool::new).collect(),
+            n_dead: AtomicUsize::new(n_dead),
         }
     }
 
@@ -90,13 +92,15 @@ impl GraphIndex {
         self.vectors.dim()
     }
 
-    pub(super) fn is_dead(&self) -> &[bool] {
-        &self.is_dead
+    /// Whether the vector at `slot` was taken out.
+    #[inline]
+    pub(super) fn is_dead(&self, slot: usize) -> bool {
+        self.is_dead[slot].load(Ordering::Relaxed)
     }
 
     /// Vectors held, without those taken out.
     pub fn len(&self) -> usize {
-        self.vectors.len() - self.n_dead
+        self.vectors.len() - self.n_dead()
     }
 
     /// Whether there are none.
@@ -106,7 +110,7 @@ impl GraphIndex {
 
     /// Vectors taken out that searches still walk through.
     pub fn n_dead(&self) -> usize {
-        self.n_dead
+        self.n_dead.load(Ordering::Relaxed)
     }
 
     /// Bytes that vectors and links take up in memory, about: the `f32` numbers only until the graph is saved.
@@ -128,19 +132,20 @@ impl GraphIndex {
     }
 
     /// Takes a vector out; `false` if there was none.
-    pub fn remove(&mut self, entry: EntryId) -> bool {
-        let Some(slot) = self.slot_of(entry) else {
+    pub fn remove(&self, entry: EntryId) -> bool {
+        let Some(slot) = order::slot_of(self.vectors.entries(), entry) else {
             return false;
         };
-        self.is_dead[slot as usize] = true;
-        self.n_dead += 1;
-        true
+        let was_dead = self.is_dead[slot as usize].swap(true, Ordering::Relaxed);
+        self.n_dead
+            .fetch_add(usize::from(!was_dead), Ordering::Relaxed);
+        !was_dead
     }
 
     /// Where the vector of `entry` stands, unless it was taken out.
     fn slot_of(&self, entry: EntryId) -> Option<u32> {
         let slot = order::slot_of(self.vectors.entries(), entry)?;
-        (!self.is_dead[slot as usize]).then_some(slot)
+        (!self.is_dead(slot as usize)).then_some(slot)
     }
 
     /// Reads numbers from a file from now on; answers with those that were in memory.
@@ -154,11 +159,21 @@ impl GraphIndex {
         Some(self.vectors.values(slot as usize))
     }
 
+    /// Every entry with its slot.
+    fn alive(&self) -> impl Iterator<Item = (usize, EntryId)> {
+        let all = self.vectors.entries().iter().copied().enumerate();
+        all.filter(|&(slot, _)| !self.is_dead(slot))
+    }
+
+    /// Every entry.
+    pub(super) fn entries(&self) -> impl Iterator<Item = EntryId> {
+        self.alive().map(|(_, entry)| entry)
+    }
+
     /// Every entry with its numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, Cow<'_, [f32]>)> {
-        let all = self.vectors.entries().iter().zip(&self.is_dead).enumerate();
-        let alive = all.filter(|(_, (_, is_dead))| !**is_dead);
-        alive.map(|(slot, (&entry, _))| (entry, self.vectors.values(slot)))
+        self.alive()
+            .map(|(slot, entry)| (entry, self.vectors.values(slot)))
     }
 
     /// About the `k` nearest of each query, best first, the smaller entry first among equals, among
@@ -199,7 +214,7 @@ impl GraphIndex {
             n_visits,
         };
         let entries = self.vectors.entries();
-        let is_alive = |slot: u32| !self.is_dead[slot as usize];
+        let is_alive = |slot: u32| !self.is_dead(slot as usize);
         let lists = match self.passing(bounds.ef, allow) {
             Passing::All => self.walk_all(&queries, &bounds, |_| true),
             Passing::Alive => self.walk_all(&queries, &bounds, is_alive),
@@ -218,12 +233,12 @@ impl GraphIndex {
     /// How to find those that may be answered.
     fn passing<'a>(&self, ef: usize, allow: Option<Allow<'a>>) -> Passing<'a> {
         match allow {
-            None if self.n_dead == 0 => Passing::All,
+            None if self.n_dead() == 0 => Passing::All,
             None => Passing::Alive,
             Some(Allow::Where(test)) => Passing::Where(test),
             Some(Allow::Among(entries)) => {
                 let mut slots = order::slots_of(self.vectors.entries(), entries);
-                slots.retain(|&slot| !self.is_dead[slot as usize]);
+                slots.retain(|&slot| !self.is_dead(slot as usize));
                 if is_scan_cheaper(self.vectors.len(), slots.len(), ef) {
                     return Passing::Few(slots);
                 }

@@ -1,18 +1,18 @@
 //! The index that the engine uses: searched and changed at the same time.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{
-    Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
+    RwLockWriteGuard,
 };
 use std::thread;
 
 use super::values::RowFile;
 use super::walk::MAX_SLOTS;
 use super::{Allow, DEFAULT_EF, EntryId, ExactIndex, GraphIndex, IndexError, Neighbour, saved};
-use crate::domain::Embedding;
+use crate::domain::{Embedding, with_causes};
 
 /// Up to so many vectors all are looked at; a graph takes over beyond. For the 65 windows of a photo
 /// one pass over 50,000 vectors takes 14 ms and finds everything; 65 walks take 10 ms among 10,000
@@ -34,7 +34,8 @@ static N_CORES: LazyLock<usize> =
 ///
 /// Searches run side by side; an insertion or removal is seen by every search that starts after it.
 /// Where there are more than [`EXACT_LIMIT`] vectors, a graph is built in the background; until it
-/// stands, and for what has come since, all vectors are looked at.
+/// stands, and for what has come since, all vectors are looked at. Neither building nor saving it keeps
+/// anybody waiting.
 #[derive(Clone)]
 pub struct LiveIndex {
     shared: Arc<Shared>,
@@ -48,10 +49,18 @@ struct Shared {
     building: Mutex<()>,
     /// Whether a thread is building, or about to.
     has_builder: AtomicBool,
+    /// Where graphs are saved once they stand, if anywhere.
+    home: OnceLock<Home>,
+}
+
+/// Where a graph is saved, and under which stamp.
+struct Home {
+    folder: PathBuf,
+    stamp: String,
 }
 
 struct Parts {
-    graph: Option<GraphIndex>,
+    graph: Option<Arc<GraphIndex>>,
     /// What the graph does not hold.
     recent: ExactIndex,
     /// While a graph is built: the entries that changed since the vectors for it were copied.
@@ -122,7 +131,7 @@ impl LiveIndex {
 
     fn with(dim: usize, graph: Option<GraphIndex>) -> Self {
         let parts = Parts {
-            graph,
+            graph: graph.map(Arc::new),
             recent: ExactIndex::new(dim),
             touched: None,
             exact_limit: EXACT_LIMIT,
@@ -133,29 +142,32 @@ impl LiveIndex {
                 n_searching: AtomicUsize::new(0),
                 building: Mutex::default(),
                 has_builder: AtomicBool::new(false),
+                home: OnceLock::new(),
             }),
         }
     }
 
+    /// The same index, whose graph is from now on saved in `folder` whenever a new one stands, as
+    /// [`save`](Self::save) does; a failure is only logged. The first call counts.
+    pub fn saved_in(self, folder: &Path, stamp: &str) -> Self {
+        self.shared.home.get_or_init(|| Home {
+            folder: folder.to_owned(),
+            stamp: stamp.to_owned(),
+        });
+        self
+    }
+
     /// Saves the graph in `folder`, in place of the one saved there before, under a `stamp` that says
     /// which registry and model it is of; from then on its `f32` numbers are read from there. `false`:
-    /// there is no graph, and nothing worth saving. Insertions wait meanwhile.
+    /// there is no graph, and nothing worth saving.
     ///
     /// # Errors
-    /// [`IndexError::Io`]; what was saved before then still stands.
+    /// [`IndexError::Io`], and [`IndexError::Damaged`] where the disk does not hold what was written; what was
+    /// saved before then still stands.
     pub fn save(&self, folder: &Path, stamp: &str) -> Result<bool, IndexError> {
         // Nobody builds another graph meanwhile.
         let _building = self.shared.lock_building();
-        let rows = match &self.shared.read().graph {
-            Some(graph) => saved::save(graph, folder, stamp)?,
-            None => return Ok(false),
-        };
-        let mut parts = self.shared.write();
-        let in_memory = parts.graph.as_mut().map(|graph| graph.keep_values_in(rows));
-        drop(parts);
-        // Freeing them takes a while, and nobody has to wait for it.
-        drop(in_memory);
-        Ok(true)
+        self.shared.save(folder, stamp)
     }
 
     /// What it consists of at the moment.
@@ -183,7 +195,7 @@ impl LiveIndex {
     /// Vectors held.
     pub fn len(&self) -> usize {
         let parts = self.shared.read();
-        parts.recent.len() + parts.graph.as_ref().map_or(0, GraphIndex::len)
+        parts.recent.len() + parts.graph.as_ref().map_or(0, |graph| graph.len())
     }
 
     /// Whether there are none.
@@ -220,11 +232,9 @@ impl LiveIndex {
     /// Takes out every vector whose entry `keep` refuses.
     pub fn retain(&self, keep: impl Fn(EntryId) -> bool) {
         let mut parts = self.shared.write();
-        let refused: Vec<_> = parts
-            .iter()
-            .map(|(entry, _)| entry)
-            .filter(|&entry| !keep(entry))
-            .collect();
+        let old = parts.graph.iter().flat_map(|graph| graph.entries());
+        let all = old.chain(parts.recent.entries());
+        let refused: Vec<_> = all.filter(|&entry| !keep(entry)).collect();
         for entry in refused {
             parts.remove(entry);
         }
@@ -252,8 +262,8 @@ impl LiveIndex {
         answers
     }
 
-    /// Returns when the graph holds what it should: at once for few vectors, after minutes for many.
-    /// Nobody has to call this.
+    /// Returns when the graph holds what it should, and is saved where it has a home: at once for few vectors,
+    /// after minutes for many. Nobody has to call this.
     pub fn settle(&self) {
         self.shared.build_while_due();
     }
@@ -296,20 +306,37 @@ impl Shared {
         while self.read().is_graph_due() {
             self.build();
         }
+        let Some(home) = self.home.get() else { return };
+        if self.is_unsaved()
+            && let Err(error) = self.save(&home.folder, &home.stamp)
+        {
+            let why = with_causes(&error);
+            tracing::warn!("the index is not saved, and made anew at the next start: {why}");
+        }
+    }
+
+    /// Whether there is a graph that no file holds, or only a damaged one.
+    fn is_unsaved(&self) -> bool {
+        let parts = self.read();
+        let graph = parts.graph.as_ref();
+        graph.is_some_and(|graph| graph.rows().is_none_or(RowFile::is_damaged))
     }
 
     /// Builds a graph of all vectors, without a lock while it does.
     fn build(&self) {
         self.write().touched = Some(HashSet::new());
-        let copied = {
+        // What changes from here on is touched, whether the copies hold it or not.
+        let (old, recent) = {
             let parts = self.read();
-            let mut copied = ExactIndex::new(parts.recent.dim());
-            for (entry, values) in parts.iter() {
-                copied.push(entry, &values);
-            }
-            copied
+            (parts.graph.clone(), parts.recent.clone())
         };
-        let mut graph = GraphIndex::build(copied);
+        let mut copied = ExactIndex::new(recent.dim());
+        let settled = old.iter().flat_map(|graph| graph.iter());
+        for (entry, values) in settled.chain(recent.iter()) {
+            copied.push(entry, &values);
+        }
+        drop((old, recent));
+        let graph = GraphIndex::build(copied);
         let mut parts = self.write();
         let touched = parts.touched.take().unwrap_or_default();
         let mut recent = ExactIndex::new(graph.dim());
@@ -320,12 +347,29 @@ impl Shared {
             }
         }
         let old = (
-            parts.graph.replace(graph),
+            parts.graph.replace(Arc::new(graph)),
             std::mem::replace(&mut parts.recent, recent),
         );
         // Freeing a large graph takes a while, and nobody has to wait for it.
         drop(parts);
         drop(old);
+    }
+
+    /// [`LiveIndex::save`] for whoever holds the lock of those who build.
+    fn save(&self, folder: &Path, stamp: &str) -> Result<bool, IndexError> {
+        let Some(graph) = self.read().graph.clone() else {
+            return Ok(false);
+        };
+        let rows = saved::save(&graph, folder, stamp)?;
+        drop(graph);
+        let mut parts = self.write();
+        // Nobody else has a hold on the graph: searches end before the lock is given, and nobody builds.
+        let graph = parts.graph.as_mut().and_then(Arc::get_mut);
+        let in_memory = graph.map(|graph| graph.keep_values_in(rows));
+        drop(parts);
+        // Freeing them takes a while, and nobody has to wait for it.
+        drop(in_memory);
+        Ok(true)
     }
 }
 
@@ -378,11 +422,6 @@ impl Parts {
         Ok(answers)
     }
 
-    fn iter(&self) -> impl Iterator<Item = (EntryId, Cow<'_, [f32]>)> {
-        let old = self.graph.iter().flat_map(GraphIndex::iter);
-        old.chain(self.recent.iter())
-    }
-
     fn insert(&mut self, entry: EntryId, embedding: &Embedding) -> Result<(), IndexError> {
         let known = self.recent.values(entry);
         let known = known.or_else(|| self.graph.as_ref()?.values(entry));
@@ -390,7 +429,7 @@ impl Parts {
             return Ok(());
         }
         self.recent.insert(entry, embedding)?;
-        if let Some(graph) = &mut self.graph {
+        if let Some(graph) = &self.graph {
             graph.remove(entry);
         }
         self.touch(entry);
@@ -399,7 +438,7 @@ impl Parts {
 
     fn remove(&mut self, entry: EntryId) -> bool {
         let was_recent = self.recent.remove(entry);
-        let was_old = self.graph.as_mut().is_some_and(|graph| graph.remove(entry));
+        let was_old = self.graph.as_ref().is_some_and(|graph| graph.remove(entry));
         self.touch(entry);
         was_recent || was_old
     }
@@ -412,7 +451,7 @@ impl Parts {
 
     fn is_graph_due(&self) -> bool {
         let n_recent = self.recent.len();
-        let n_graph = self.graph.as_ref().map_or(0, GraphIndex::len);
+        let n_graph = self.graph.as_ref().map_or(0, |graph| graph.len());
         if n_graph + n_recent > MAX_SLOTS {
             return false;
         }

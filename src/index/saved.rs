@@ -20,6 +20,8 @@ use super::{EntryId, GraphIndex, IndexError, huge_pages, order};
 
 const MANIFEST: &str = "manifest.json";
 const GRAPH_FILE: &str = "graph.bin";
+/// Locked by whoever saves; empty.
+const LOCK_FILE: &str = "lock";
 const GENERATION_PREFIX: &str = "generation-";
 /// Changes with the layout of the file.
 const FORMAT: u32 = 3;
@@ -67,17 +69,44 @@ fn damaged(path: &Path, reason: impl Into<String>) -> IndexError {
     }
 }
 
-/// Writes the graph as a new generation, makes it count, and removes the others. Answers with where its
-/// `f32` numbers can be read.
+/// Writes the graph as a new generation, reads it back, makes it count, and removes the others. Answers with
+/// where its `f32` numbers can be read. Of several that save in one folder each waits for the one before.
 pub(super) fn save(index: &GraphIndex, folder: &Path, stamp: &str) -> Result<RowFile, IndexError> {
     at(folder, fs::create_dir_all(folder))?;
+    let _saving = lock(folder)?;
     let newest = generations(folder)?.into_iter().max();
     let generation = newest.map_or(1, |newest| newest + 1);
+    match save_as(generation, index, folder, stamp) {
+        Ok(rows) => {
+            remove_generations(folder, |old| old != generation)?;
+            Ok(rows)
+        }
+        Err(error) => {
+            // Where the disk is full, what was written must not keep it so.
+            if !read_manifest(folder).is_ok_and(|kept| kept.generation == generation) {
+                let _ = fs::remove_dir_all(generation_folder(folder, generation));
+            }
+            Err(error)
+        }
+    }
+}
+
+fn save_as(
+    generation: u64,
+    index: &GraphIndex,
+    folder: &Path,
+    stamp: &str,
+) -> Result<RowFile, IndexError> {
     let own_folder = generation_folder(folder, generation);
     at(&own_folder, fs::create_dir(&own_folder))?;
     let path = own_folder.join(GRAPH_FILE);
     let written = at(&path, write_graph(index, &path))?;
     at(&own_folder, sync_folder(&own_folder))?;
+    match written.is_whole() {
+        Ok(true) => {}
+        Ok(false) => return Err(damaged(&path, "it is not what was just written")),
+        Err(error) => return at(&path, Err(error)),
+    }
     let manifest = Manifest {
         format: FORMAT,
         generation,
@@ -86,13 +115,31 @@ pub(super) fn save(index: &GraphIndex, folder: &Path, stamp: &str) -> Result<Row
         crc32: written.crc32,
     };
     write_manifest(folder, &manifest)?;
-    for old in generations(folder)? {
-        if old != generation {
-            let old = generation_folder(folder, old);
-            at(&old, fs::remove_dir_all(&old))?;
-        }
-    }
     Ok(written.rows)
+}
+
+fn remove_generations(folder: &Path, is_old: impl Fn(u64) -> bool) -> Result<(), IndexError> {
+    for old in generations(folder)?.into_iter().filter(|old| is_old(*old)) {
+        let old = generation_folder(folder, old);
+        at(&old, fs::remove_dir_all(&old))?;
+    }
+    Ok(())
+}
+
+/// Keeps other processes from saving in the folder until it is dropped.
+fn lock(folder: &Path) -> Result<File, IndexError> {
+    let path = folder.join(LOCK_FILE);
+    let locked = || {
+        let mut options = File::options();
+        let file = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    at(&path, locked())
 }
 
 /// Reads the graph that counts.
@@ -108,7 +155,11 @@ pub(super) fn load(folder: &Path, stamp: &str) -> Result<GraphIndex, IndexError>
     let path = manifest.file(folder);
     let file = match File::open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(damaged(&path, "the file is missing"));
+            // Somebody may have saved another meanwhile.
+            return match read_manifest(folder)?.generation == manifest.generation {
+                true => Err(damaged(&path, "the file is missing")),
+                false => load(folder, stamp),
+            };
         }
         opened => at(&path, opened)?,
     };
@@ -207,6 +258,37 @@ struct Written {
     rows: RowFile,
 }
 
+impl Written {
+    /// Whether the file holds what was written, as far as the system lets it be read from the disk itself.
+    fn is_whole(&self) -> io::Result<bool> {
+        let file = File::open(self.rows.path())?;
+        forget_cached(&file);
+        let mut block = vec![0; 1 << 20];
+        let mut checksum = Hasher::new();
+        let mut at = 0;
+        while at < self.rows.start() {
+            let length = (self.rows.start() - at).min(block.len() as u64) as usize;
+            read_at(&file, &mut block[..length], at)?;
+            checksum.update(&block[..length]);
+            at += length as u64;
+        }
+        Ok(checksum.finalize() == self.crc32 && self.rows.are_whole(self.n_bytes)?)
+    }
+}
+
+/// Asks the system to read the file from the disk next time, not from memory.
+fn forget_cached(file: &File) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        // SAFETY: the file is open; the call reads and writes nothing of this process. It is advice: what
+        // it answers changes nothing.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
 /// Writes the head (what a walk needs, and checksums of all rows), then the rows of `f32` numbers. Numbers
 /// are in the processor's own order of bytes.
 fn write_graph(index: &GraphIndex, path: &Path) -> io::Result<Written> {
@@ -228,7 +310,9 @@ fn write_graph(index: &GraphIndex, path: &Path) -> io::Result<Written> {
     sink.values(&shape)?;
     let entries: Vec<u64> = vectors.entries().iter().map(|entry| entry.0).collect();
     sink.values(&entries)?;
-    let is_dead: Vec<u8> = index.is_dead().iter().map(|&d| u8::from(d)).collect();
+    let is_dead: Vec<u8> = (0..vectors.len())
+        .map(|slot| u8::from(index.is_dead(slot)))
+        .collect();
     sink.values(&is_dead)?;
     sink.values(&checksums)?;
     sink.values(&vectors.scales)?;

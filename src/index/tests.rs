@@ -182,7 +182,7 @@ fn codes_and_reranking_find_what_f32_finds() {
 fn walks_find_nearly_all() {
     let mut vectors = clustered(1_600, 48, 2);
     let queries = vectors.split_off(1_500);
-    let mut graph = GraphIndex::build(exact(&vectors));
+    let graph = GraphIndex::build(exact(&vectors));
     let mut truth = truth_of(&vectors);
     // No scan may come to the walks' aid.
     let walked = |graph: &GraphIndex, ef, allow| {
@@ -222,7 +222,7 @@ fn filters_leave_the_nearest_that_pass() {
     let mut vectors = clustered(N as usize + 60, 40, 3);
     let queries = vectors.split_off(N as usize);
     let exact = exact(&vectors);
-    let mut graph = GraphIndex::build(exact.clone());
+    let graph = GraphIndex::build(exact.clone());
     let live = LiveIndex::with_limit(40, 1_000);
     for (entry, vector) in (0..).zip(&vectors) {
         live.insert(EntryId(entry), vector).unwrap();
@@ -427,6 +427,69 @@ fn saving_again_replaces_even_after_a_cut_off_attempt() {
     live.save(folder.path(), "a registry").unwrap();
     assert!(!first.exists());
     assert!(folder.path().join("generation-8/graph.bin").exists());
+    assert!(open(folder.path()).is_ok());
+}
+
+#[test]
+fn a_graph_with_a_home_is_saved_as_soon_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = LiveIndex::with_limit(12, 200).saved_in(folder.path(), "a registry");
+    let vectors = clustered(300, 12, 9);
+    for (entry, vector) in (0..).zip(&vectors) {
+        live.insert(EntryId(entry), vector).unwrap();
+    }
+    live.settle();
+    let graph = live.state().graph.expect("a graph");
+    assert!(graph.saved_in.is_some());
+    let opened = open(folder.path()).unwrap();
+    assert_eq!(
+        opened.state().graph.map(|g| g.n_vectors),
+        Some(graph.n_vectors)
+    );
+    // Nothing new, nothing to write.
+    live.settle();
+    assert_eq!(live.state().graph, Some(graph));
+}
+
+/// The generations that a folder holds.
+fn n_generations(folder: &Path) -> usize {
+    let names = fs::read_dir(folder).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("generation-")).count()
+}
+
+#[test]
+fn several_that_save_in_one_folder_leave_one_whole_index() {
+    let folder = tempfile::tempdir().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let (live, _) = saved_graph(tempfile::tempdir().unwrap().path());
+                for _ in 0..5 {
+                    assert!(live.save(folder.path(), "a registry").unwrap());
+                }
+            });
+        }
+    });
+    assert_eq!(n_generations(folder.path()), 1);
+    assert!(open(folder.path()).is_ok());
+}
+
+#[test]
+fn a_save_that_fails_leaves_what_was_saved_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (live, _) = saved_graph(folder.path());
+    // Where the new manifest is to be written.
+    let in_the_way = folder.path().join("manifest.json.new");
+    fs::create_dir(&in_the_way).unwrap();
+    for _ in 0..2 {
+        let saved = live.save(folder.path(), "a registry");
+        assert!(matches!(saved, Err(IndexError::Io { .. })));
+        assert_eq!(n_generations(folder.path()), 1);
+        assert!(open(folder.path()).is_ok());
+    }
+    fs::remove_dir(&in_the_way).unwrap();
+    assert!(live.save(folder.path(), "a registry").unwrap());
     assert!(open(folder.path()).is_ok());
 }
 

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +48,28 @@ impl RowFile {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the first row begins, in bytes.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Whether all rows, up to byte `end` of the file, are what was once written.
+    pub(super) fn are_whole(&self, end: u64) -> io::Result<bool> {
+        let Some(n) = NonZeroU64::new(self.checksums.len() as u64) else {
+            return Ok(end == self.start);
+        };
+        let mut row = vec![0; ((end - self.start) / n) as usize];
+        let mut at = self.start;
+        for checksum in &self.checksums {
+            read_at(&self.file, &mut row, at)?;
+            if crc32fast::hash(&row) != *checksum {
+                return Ok(false);
+            }
+            at += row.len() as u64;
+        }
+        Ok(at == end)
     }
 
     /// Whether a row was read that is not what was once written.

@@ -10,6 +10,10 @@ use super::vectors::Vectors;
 /// The most slots that an index with a graph can have: two bits of a [`Key`] are taken.
 pub(super) const MAX_SLOTS: usize = 1 << 30;
 
+/// Vectors that a walk may hold for each candidate that it is to keep: where fewer pass the filter, each of
+/// the many passed through on the way to them costs more than a look at all vectors.
+const MAX_PASSED: usize = 64;
+
 /// A slot and how near it is in one number: the smaller, the nearer; the smaller slot first among
 /// equals.
 ///
@@ -209,7 +213,7 @@ impl Walker {
     /// Walks from `start` until the `ef` nearest that `counts` lets through have no nearer neighbours,
     /// and answers with them, best first; between them stand some that do not count.
     ///
-    /// `None` when more than `n_visits` slots would have been seen.
+    /// `None` when more than `n_visits` slots would have been seen, or next to nothing counts.
     pub(super) fn walk(
         &mut self,
         target: Target<'_>,
@@ -229,7 +233,7 @@ impl Walker {
                 }
             }
             self.n_seen += self.near.len();
-            if self.n_seen > n_visits {
+            if self.n_seen > n_visits || self.pool.keys.len() > MAX_PASSED * ef {
                 return None;
             }
             for key in target.keys(&self.near, &mut self.products) {
