@@ -10,7 +10,7 @@ use super::Outcome;
 use crate::config::{Settings, tenant_home, tenants_folder};
 use crate::domain::TenantName;
 use crate::report::folder_of;
-use crate::store::{ACCESS_DATABASE_NAME, AccessStore, DATABASE_NAME, Store};
+use crate::store::{ACCESS_DATABASE_NAME, AccessStore, DATABASE_NAME, Store, make_private_folder};
 
 pub(super) fn back_up(settings: &Settings, folder: &Path) -> anyhow::Result<Outcome> {
     let home = &settings.home;
@@ -113,7 +113,7 @@ fn beside(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn make(folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))
+    make_private_folder(folder).with_context(|| format!("making {}", folder.display()))
 }
 
 fn copy(from: &Path, to: &Path, name: &str) -> anyhow::Result<()> {

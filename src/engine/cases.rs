@@ -123,6 +123,7 @@ impl Engine {
                 kept_as: subject.kept_as,
                 source: subject.source,
                 keeping: subject.keeping,
+                brands: subject.brands,
             })?
         };
         let standing = match kept {
@@ -266,7 +267,7 @@ impl Engine {
 }
 
 /// The most probable candidate of another brand.
-fn nearest_other(judgement: &Judgement, brand: &str) -> Option<NearestOther> {
+pub(super) fn nearest_other(judgement: &Judgement, brand: &str) -> Option<NearestOther> {
     let findings = judgement.judged.iter().map(|judged| &judged.finding);
     let nearest = findings.into_iter().find(|f| f.brand != brand)?;
     Some(NearestOther {

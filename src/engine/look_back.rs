@@ -4,12 +4,15 @@
 //! over, whoever registers and whenever the program stops.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use jiff::Zoned;
 
 use super::judgement::original_region;
 use super::seen::{KeptDescription, from_bytes};
 use super::{Engine, EngineError, Judgement, Verified};
-use crate::domain::{AssetId, Finding, Seller};
-use crate::store::{NewFinding, SeenPhoto, SightingId};
+use crate::domain::{AssetId, Finding};
+use crate::store::{NewFinding, SeenIn, SeenPhoto, SightingId};
 
 /// What a look back did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,9 +29,10 @@ impl Engine {
     /// closely as ever; of others only vectors, hashes and words are compared.
     ///
     /// # Errors
-    /// [`EngineError`] when the store fails. A photo that cannot be compared is passed over.
+    /// [`EngineError`] when the store fails: the same photo comes again. One that cannot be compared is passed over.
     pub fn look_back(&self, may_go_on: impl Fn() -> bool) -> Result<LookBack, EngineError> {
         let mut done = LookBack::default();
+        self.store.begin_assets(Zoned::now().date())?;
         while may_go_on() {
             self.refresh()?;
             let revision = self.registry().revision();
@@ -41,10 +45,23 @@ impl Engine {
                     .skip_look_back(photo.compared_revision, revision)?;
                 continue;
             }
-            let found = self.look_back_at(&photo, &changed).unwrap_or_else(|error| {
-                tracing::warn!(photo = photo.id.0, %error, "a seen photo cannot be compared");
-                Vec::new()
-            });
+            // A panic would keep all photos behind this one from being compared, time and again.
+            let compared = catch_unwind(AssertUnwindSafe(|| self.look_back_at(&photo, &changed)));
+            let found = match compared {
+                Ok(Ok(found)) => found,
+                Ok(Err(error @ EngineError::Store(_))) => return Err(error),
+                Ok(Err(error)) => {
+                    tracing::warn!(photo = photo.id.0, %error, "a seen photo cannot be compared");
+                    Vec::new()
+                }
+                Err(_) => {
+                    tracing::error!(
+                        photo = photo.id.0,
+                        "comparing a seen photo ended in a panic"
+                    );
+                    Vec::new()
+                }
+            };
             done.n_photos += 1;
             done.n_findings += found.len();
             self.store.record_look_back(photo.id, revision, &found)?;
@@ -107,21 +124,25 @@ impl Engine {
     }
 
     /// The same findings for each listing that the photo was in; who sells there decides whether they
-    /// may.
+    /// may. What was kept for some brands alone becomes no finding of another's.
     fn in_each_sighting(
         &self,
-        sightings: &[(SightingId, Option<Seller>)],
+        sightings: &[SeenIn],
         found: &[NewFinding],
     ) -> Vec<(SightingId, NewFinding)> {
         let registry = self.registry();
         let mut everywhere = Vec::with_capacity(sightings.len() * found.len());
-        for (sighting, seller) in sightings {
-            for new in found {
+        for seen in sightings {
+            let is_theirs = |new: &&NewFinding| {
+                let brands = seen.brands.as_ref();
+                brands.is_none_or(|brands| brands.contains(&new.finding.brand))
+            };
+            for new in found.iter().filter(is_theirs) {
                 let mut new = new.clone();
                 let asset = registry.active_asset(new.finding.asset_id);
                 new.finding.authorised_seller =
-                    asset.is_some_and(|asset| asset.draft.authorises(seller.as_ref()));
-                everywhere.push((*sighting, new));
+                    asset.is_some_and(|asset| asset.draft.authorises(seen.seller.as_ref()));
+                everywhere.push((seen.sighting, new));
             }
         }
         everywhere

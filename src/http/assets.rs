@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::Caller;
-use super::etags::{check_match, tagged};
+use super::etags::{check_match, tagged, tagged_unless_known};
 use super::ids::asset_id;
 use super::paging::{cut, page_length, with_one_more};
 use super::problem::Problem;
@@ -89,13 +89,23 @@ pub(super) async fn list(
 /// One asset, with its version as `ETag`.
 #[utoipa::path(
     get, path = "/v1/assets/{id}", tag = "registry",
-    params(("id" = i64, Path, minimum = 1, example = 1)),
-    responses((status = 200, description = "The asset", body = Asset, headers(("ETag" = String)))),
+    params(
+        ("id" = i64, Path, minimum = 1, example = 1),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of an earlier answer"),
+    ),
+    responses(
+        (status = 200, description = "The asset", body = Asset, headers(("ETag" = String))),
+        (status = 304, description = "It is the one of `If-None-Match`"),
+    ),
 )]
-pub(super) async fn show(caller: Caller, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn show(
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let (id, scope) = (asset_id(&id)?, caller.scope.clone());
     let read = caller.run(Lane::Reads, move |engine| scope.asset(engine, id));
-    read.await.map(|asset| tagged(&asset))
+    Ok(tagged_unless_known(&headers, &read.await?))
 }
 
 #[derive(Deserialize, ToSchema)]

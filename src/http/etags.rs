@@ -1,10 +1,11 @@
 //! Versions of what can be changed, so that nobody overwrites what another changed meanwhile.
 
 use axum::Json;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::images::is_known;
 use super::problem::{Problem, ProblemKind};
 use crate::domain::FileDigest;
 
@@ -19,6 +20,18 @@ pub(super) fn tag(value: &impl Serialize) -> String {
 pub(super) fn tagged(value: &impl Serialize) -> Response {
     let tag = HeaderValue::from_str(&tag(value)).expect("hexadecimal digits are a header value");
     ([(header::ETAG, tag)], Json(value)).into_response()
+}
+
+/// As [`tagged`], for a client that may have it already, as its `If-None-Match` says: then only the tag comes.
+pub(super) fn tagged_unless_known(headers: &HeaderMap, value: &impl Serialize) -> Response {
+    let whole = tagged(value);
+    let tag = whole.headers()[header::ETAG].clone();
+    match tag.to_str() {
+        Ok(text) if is_known(headers, text) => {
+            (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response()
+        }
+        _ => whole,
+    }
 }
 
 /// Refuses a change of `current` that was meant for another version of it. Without `If-Match`, or with

@@ -20,7 +20,7 @@ use super::workers::Lane;
 use crate::domain::AuditAction;
 use crate::engine::Engine;
 use crate::report::guarded;
-use crate::store::{FindingFilter, FindingRecord, StoreError};
+use crate::store::{FindingFilter, FindingOrder, FindingRecord, StoreError};
 
 /// Findings read at a time.
 const PAGE: u32 = 256;
@@ -38,8 +38,8 @@ pub(super) enum ExportFormat {
 
 /// All findings that pass the filters, as a file.
 ///
-/// A text that a spreadsheet could take for a formula gets a `'` in front. An answer that is cut off is
-/// not whole.
+/// Newest first, whatever `order` says. A text that a spreadsheet could take for a formula gets a `'` in front. An
+/// answer that is cut off is not whole.
 #[utoipa::path(
     get, path = "/v1/findings/export", tag = "findings", params(FindingQuery),
     responses((status = 200, description = "The findings", content(
@@ -59,6 +59,8 @@ pub(super) async fn export(
         return Err(malformed("an export has no pages: leave out after"));
     }
     filter.limit = Some(PAGE);
+    // What findings are ranked by changes while others come in, and one that rises above the page would be in none.
+    filter.order = FindingOrder::Newest;
     let place = state.downloads.begin()?;
     // The first page is read before the head of the answer goes out: until then errors can be told.
     let first_filter = filter.clone();

@@ -14,6 +14,7 @@ use super::openapi::{
     AssetBody, AssetForm, BinaryBody, EXAMPLE_PICTURE, IdempotencyKey, PictureForm,
 };
 use super::problem::{Problem, ProblemKind};
+use super::screening::{MAX_VALUES, check_values};
 use super::uploads::{
     FormFields, JsonPicture, Offered, Sent, Upload, decode_all, invalid, parse_json, receive,
 };
@@ -130,6 +131,7 @@ fn read_asset(sent: Sent) -> Result<(AssetDraft, Vec<Upload>), Problem> {
             Ok((read_draft(parse_json(draft.as_bytes())?)?, form.files()))
         }
         Sent::Json(text) => {
+            check_values(&text, 0, MAX_VALUES)?;
             let mut fields: Map<String, Value> = parse_json(&text)?;
             let pictures = match fields.remove("pictures") {
                 Some(pictures) => serde_json::from_value(pictures)
@@ -166,7 +168,10 @@ pub(super) struct PicturesBody {
 fn read_pictures(sent: Sent) -> Result<Vec<Upload>, Problem> {
     match sent {
         Sent::Form(mut form) => Ok(form.files()),
-        Sent::Json(text) => files_of(parse_json::<PicturesBody>(&text)?.pictures),
+        Sent::Json(text) => {
+            check_values(&text, 0, MAX_VALUES)?;
+            files_of(parse_json::<PicturesBody>(&text)?.pictures)
+        }
         Sent::Raw(bytes) => Ok(vec![Upload::unnamed(bytes.into())]),
     }
 }

@@ -154,6 +154,46 @@ pub fn least_precision(n_right: usize, n: usize, luck: f64) -> f64 {
     bisect(0.0, 1.0, |share| at_least(n_right, n, share) < luck)
 }
 
+/// Probabilities, as the judge gives them, between which findings are alike enough to be counted together.
+const BANDS: [f64; 6] = [0.0, 0.5, 0.8, 0.9, 0.97, 1.0];
+
+/// How findings of a brand that were about as probable as one turned out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reliability {
+    /// Probabilities of those counted: from the first to the second, as the judge gives them.
+    pub band: [f64; 2],
+    /// Of these, those that were decided.
+    pub n_decided: usize,
+    /// Of these, those that were confirmed.
+    pub n_right: usize,
+    /// The share that is right lies between these, one time in ten aside (Clopper and Pearson); `0..=1`.
+    pub range: [f64; 2],
+}
+
+/// How the findings among `decided` that were about as probable as `probability` (as the judge gives it) turned
+/// out.
+pub fn reliability(decided: &[Decided], probability: f64) -> Reliability {
+    let band_of = |probability: f64| {
+        let above = BANDS[1..BANDS.len() - 1].iter();
+        above.filter(|&&edge| probability >= edge).count()
+    };
+    let place = band_of(probability);
+    let counted = decided
+        .iter()
+        .filter(|one| band_of(one.probability) == place);
+    let (n_decided, n_right) = counted.fold((0, 0), |(n, right), one| {
+        (n + 1, right + usize::from(one.is_right))
+    });
+    let low = least_precision(n_right, n_decided, LUCK / 2.0);
+    let high = 1.0 - least_precision(n_decided - n_right, n_decided, LUCK / 2.0);
+    Reliability {
+        band: [BANDS[place], BANDS[place + 1]],
+        n_decided,
+        n_right,
+        range: [low, high],
+    }
+}
+
 /// Probability of at least `k` of `n`, each of probability `share`.
 fn at_least(k: usize, n: usize, share: f64) -> f64 {
     if share <= 0.0 || share >= 1.0 {
@@ -193,6 +233,28 @@ mod tests {
         assert!((after(0, 10) - 0.64).abs() < 0.01, "{}", after(0, 10));
         assert!((after(400, 400) - 0.5).abs() < 0.02, "{}", after(400, 400));
         assert!((after(900, 100) - 0.9).abs() < 0.01, "{}", after(900, 100));
+    }
+
+    #[test]
+    fn findings_about_as_probable_say_how_far_a_probability_can_be_relied_on() {
+        let all = [
+            decided(0.95, 9, 1),
+            decided(0.99, 50, 0),
+            decided(0.6, 1, 3),
+        ]
+        .concat();
+        let near = reliability(&all, 0.9);
+        assert_eq!(
+            (near.band, near.n_decided, near.n_right),
+            ([0.9, 0.97], 10, 9)
+        );
+        // R: binom.test(9, 10, conf.level = 0.9)$conf.int
+        assert!((near.range[0] - 0.606).abs() < 0.001 && (near.range[1] - 0.995).abs() < 0.001);
+        let sure = reliability(&all, 1.0);
+        assert_eq!((sure.n_decided, sure.range[1]), (50, 1.0));
+        let none = reliability(&all, 0.85);
+        assert_eq!((none.n_decided, none.range), (0, [0.0, 1.0]));
+        assert_eq!(reliability(&all, 0.0).band, [0.0, 0.5]);
     }
 
     #[test]

@@ -26,8 +26,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use connections::Connections;
 
@@ -94,8 +94,21 @@ impl Store {
 }
 
 fn make_folder(path: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(path).map_err(|source| StoreError::Folder {
+    make_private_folder(path).map_err(|source| StoreError::Folder {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Makes a folder, and those above it, where there is none: for its owner alone, as photos and secrets are to lie in
+/// it. One that is there stays as it is.
+///
+/// # Errors
+/// Those of the file system.
+pub fn make_private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }

@@ -266,6 +266,16 @@ impl Store {
 }
 
 impl Store {
+    /// Writes down that results of a scan leave.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn note_scan_export(&self, id: ScanId, format: &str) -> Result<(), StoreError> {
+        let details = json!({ "format": format });
+        self.connections
+            .write(|w| w.audit(AuditAction::Exported, &subject(id), Some(&details)))
+    }
+
     /// Forgets all scans that ended more than so many days ago; gives what is known of them, for their files
     /// to be removed.
     ///

@@ -17,7 +17,7 @@ pub(super) struct Schema {
 /// The registry with its cases ("TSTN").
 pub(super) const REGISTRY: Schema = Schema {
     application_id: 0x5453_544e,
-    migrations: &[VERSION_1, CASES, AUDIT, WEBHOOKS, SCANS, TEACHING],
+    migrations: &[VERSION_1, CASES, AUDIT, WEBHOOKS, SCANS, TEACHING, WHOSE],
 };
 
 /// Keys and sessions ("TSTK").
@@ -356,6 +356,16 @@ CREATE TABLE promises (
     created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
 );
 CREATE INDEX promises_by_brand ON promises (brand, id);
+";
+
+// Whose a sighting is: without a listing nothing else would tell two sellers apart, and what is kept for some
+// brands must not become another's finding later. Of the seller only a digest is kept.
+const WHOSE: &str = "
+ALTER TABLE sightings ADD COLUMN seller BLOB;
+ALTER TABLE sightings ADD COLUMN brands TEXT;
+DROP INDEX sightings_once;
+CREATE UNIQUE INDEX sightings_once
+    ON sightings (photo_id, ifnull(listing, 0), ifnull(seller, ''), ifnull(brands, ''));
 ";
 
 // Of keys, sessions and links only digests: who reads the file cannot use them.

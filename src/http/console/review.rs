@@ -13,10 +13,11 @@ use super::filters::{Filters, PAGE};
 use super::page::{Page, Shell, capitalised};
 use super::phrases::{Row, counted, rows};
 use crate::domain::{
-    Brand, FindingId, FindingKind, FindingSource, FindingStatus, Opinion, PictureId, Region,
-    percent,
+    Brand, Decided, Finding, FindingId, FindingKind, FindingSource, FindingStatus, Opinion,
+    PictureId, Region, percent,
 };
 use crate::engine::Engine;
+use crate::matching::teaching::reliability;
 use crate::report::kind_words;
 use crate::store::{Decision, FindingRecord};
 
@@ -109,6 +110,8 @@ struct Pane {
     kind: String,
     class: &'static str,
     probability: String,
+    /// How far it can be relied on, as decisions say.
+    reliability: String,
     /// Length of the bar, `0..=100`.
     bar: String,
     region: Region,
@@ -207,6 +210,21 @@ fn can_teach(record: &FindingRecord) -> bool {
     record.status == FindingStatus::Confirmed && record.photo.is_kept && record.exemplar.is_none()
 }
 
+/// How findings of the brand that were about as probable turned out.
+fn reliability_words(decided: &[Decided], finding: &Finding) -> String {
+    let judged = finding.untaught_probability.unwrap_or(finding.probability);
+    let known = reliability(decided, judged);
+    let [from, to] = known.band.map(percent);
+    if known.n_decided == 0 {
+        return format!("No finding of this brand between {from} and {to} was decided yet.");
+    }
+    let [low, high] = known.range.map(percent);
+    format!(
+        "Of {} decided findings of this brand between {from} and {to}, {} were confirmed: {low} to {high} of such are right.",
+        known.n_decided, known.n_right
+    )
+}
+
 fn pane(
     engine: &Engine,
     scope: &BrandScope,
@@ -229,6 +247,7 @@ fn pane(
         kind: capitalised(kind_words(finding.kind)),
         class: class_of(record.status),
         probability: percent(finding.probability),
+        reliability: reliability_words(&store.decided(&finding.brand)?, finding),
         bar: format!("{:.1}", finding.probability.clamp(0.0, 1.0) * 100.0),
         region: finding.region.clipped(size[0], size[1]),
         rows: rows(&finding.measurements),

@@ -18,10 +18,11 @@ use super::super::ids::scan_id;
 use super::super::paging::{cut, with_one_more};
 use super::super::pieces::body_of_file;
 use super::super::problem::{Problem, ProblemKind};
-use super::super::scans::{forget, hand_in, report_page, results_gone};
+use super::super::scans::{forget, hand_in, note_export, report_page, results_gone};
 use super::super::workers::Lane;
 use super::page::{Page, Shell, moment};
 use crate::domain::{ScanId, ScanState};
+use crate::report::ReportFormat;
 use crate::store::ScanRecord;
 
 /// Scans on a page.
@@ -199,6 +200,9 @@ pub(super) async fn remove(caller: Caller, Path(id): Path<String>) -> Result<Red
     Ok(Redirect::to(&format!("/scans?done={done}")))
 }
 
+/// The page that a report begins with.
+const FIRST_PAGE: &str = "results.html";
+
 /// `GET /scans/{id}/report/{page}`: pages with pictures; the first is `results.html`, the others lie in the
 /// folder that its links name.
 pub(super) async fn report(
@@ -208,6 +212,8 @@ pub(super) async fn report(
 ) -> Result<Response, Problem> {
     let id = scan_id(&id)?;
     let place = state.downloads.begin()?;
+    // The others are reached from it.
+    let is_first = page == FIRST_PAGE;
     let read = caller.run(Lane::Reads, move |engine| {
         let scan = engine.store().scan(id)?;
         let path = report_page(engine, &scan, &page)?;
@@ -217,6 +223,9 @@ pub(super) async fn report(
         })
     });
     let file = read.await?;
+    if is_first {
+        note_export(&caller, id, ReportFormat::Html).await?;
+    }
     let headers = [
         (
             header::CONTENT_TYPE,

@@ -411,6 +411,7 @@ pub(super) async fn result(
         })
     });
     let (file, n_bytes) = read.await?;
+    note_export(&caller, id, format).await?;
     let headers = [
         (header::CONTENT_TYPE, kind.to_owned()),
         (header::CONTENT_LENGTH, n_bytes.to_string()),
@@ -420,6 +421,18 @@ pub(super) async fn result(
         ),
     ];
     Ok((headers, body_of_file(place, file)).into_response())
+}
+
+/// Writes down that results leave, before the first byte does.
+pub(super) async fn note_export(
+    caller: &Caller,
+    id: ScanId,
+    format: ReportFormat,
+) -> Result<(), Problem> {
+    let note = caller.run(Lane::Writes, move |engine| {
+        Ok(engine.store().note_scan_export(id, format.as_str())?)
+    });
+    note.await
 }
 
 /// The files of a scan that has results.

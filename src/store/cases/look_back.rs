@@ -5,9 +5,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::findings::seller;
 use super::sightings::{Place, put_finding};
-use super::{NewFinding, SeenPhoto, SightingId};
+use super::{NewFinding, SeenIn, SeenPhoto, SightingId};
 use crate::domain::{AssetId, FindingId, FindingSource, ModelId, PhotoId};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, rows};
 
 impl Store {
     /// The photo that was compared with the oldest state of the registry before `revision`; `None`
@@ -76,6 +76,46 @@ impl Store {
             Ok(conn
                 .prepare_cached("SELECT 1 FROM removals WHERE revision > ?1 LIMIT 1")?
                 .exists([revision as i64])?)
+        })
+    }
+
+    /// Takes enabled assets whose dates have begun since the last call, until `today`, for changed: photos that
+    /// were seen before are to be compared with them. Gives their number; the first call only notes the day.
+    ///
+    /// # Errors
+    /// Those of the database; nothing is noted then.
+    pub fn begin_assets(&self, today: Date) -> Result<usize, StoreError> {
+        let noted = |conn: &Connection| -> Result<Option<String>, StoreError> {
+            Ok(conn
+                .prepare_cached("SELECT value FROM meta WHERE key = 'assets_begun_on'")?
+                .query_row([], |row| row.get(0))
+                .optional()?)
+        };
+        let today = today.to_string();
+        if self.connections.read_one(noted)?.as_ref() == Some(&today) {
+            return Ok(0);
+        }
+        self.connections.write(|w| {
+            let conn = w.conn();
+            let begun = match noted(conn)? {
+                Some(day) => conn
+                    .prepare_cached(
+                        "SELECT id FROM assets WHERE enabled AND valid_from > ?1 AND valid_from <= ?2",
+                    )?
+                    .query_map([&day, &today], |row| row.get(0))?
+                    .collect::<Result<Vec<i64>, _>>()?,
+                None => Vec::new(),
+            };
+            for asset in &begun {
+                conn.prepare_cached("UPDATE assets SET revision = ?2 WHERE id = ?1")?
+                    .execute([*asset, w.revision()?])?;
+            }
+            conn.prepare_cached(
+                "INSERT INTO meta VALUES ('assets_begun_on', ?1)
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )?
+            .execute([&today])?;
+            Ok(begun.len())
         })
     }
 
@@ -176,19 +216,25 @@ fn is_there(conn: &Connection, sighting: SightingId) -> Result<bool, StoreError>
         .exists([sighting.0])?)
 }
 
-fn sightings_of(
-    conn: &Connection,
-    photo: PhotoId,
-) -> Result<Vec<(SightingId, Option<crate::domain::Seller>)>, StoreError> {
+fn sightings_of(conn: &Connection, photo: PhotoId) -> Result<Vec<SeenIn>, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT s.id, l.seller_id, l.seller_name, l.seller_country
+        "SELECT s.id, s.brands, l.seller_id, l.seller_name, l.seller_country
          FROM sightings AS s LEFT JOIN listings AS l ON l.id = s.listing
          WHERE s.photo_id = ?1 ORDER BY s.id",
     )?;
     let mut found = statement.query([photo.0])?;
     let mut sightings = Vec::new();
     while let Some(row) = found.next()? {
-        sightings.push((SightingId(row.get(0)?), seller(row, 1)?));
+        let id: i64 = row.get(0)?;
+        let brands: Option<String> = row.get(1)?;
+        let brands = brands.map(|brands| serde_json::from_str(&brands));
+        sightings.push(SeenIn {
+            sighting: SightingId(id),
+            seller: seller(row, 2)?,
+            brands: brands
+                .transpose()
+                .map_err(|error| rows::bad_row("sightings", id, error.to_string()))?,
+        });
     }
     Ok(sightings)
 }
@@ -199,6 +245,22 @@ mod tests {
 
     use super::*;
     use crate::domain::{AssetDraft, AssetKind};
+
+    #[test]
+    fn assets_whose_day_comes_are_looked_back_for_once() {
+        let store = Store::open_in_memory().expect("a store");
+        let mut draft = AssetDraft::new("Acme", "Star", AssetKind::Logo);
+        draft.valid_from = Some(date(2026, 1, 15));
+        let id = store.register(&draft, &[]).expect("registered").asset_id;
+        let begin = |day| store.begin_assets(date(2026, 1, day)).expect("a database");
+        assert_eq!((begin(13), begin(13), begin(14)), (0, 0, 0));
+        let before = store.revision().expect("a number");
+        assert!(store.assets_changed_since(before).expect("ids").is_empty());
+        // The program may have stood still on the day itself.
+        assert_eq!((begin(16), begin(16), begin(17)), (1, 0, 0));
+        assert_eq!(store.assets_changed_since(before).expect("ids"), [id]);
+        assert!(store.revision().expect("a number") > before);
+    }
 
     #[test]
     fn what_counts_by_its_dates_or_no_longer_is_found() {

@@ -21,8 +21,9 @@ pub(super) mod tests;
 
 pub use records::{
     BrandStatistics, CaseStatistics, Decision, DecisionScope, EarlierDecision, FindingCursor,
-    FindingFilter, FindingOrder, FindingRecord, ListingRecord, ListingRef, ListingRowId, NearPhoto,
-    NearestOther, NewDecision, NewFinding, NewPhoto, NewSighting, PendingPhoto, PhotoRef,
-    Precedent, RememberedAnswer, SeenPhoto, SightingId, Suppression,
+    FindingFilter, FindingOrder, FindingRecord, KnownSighting, ListingRecord, ListingRef,
+    ListingRowId, NearPhoto, NearestOther, NewDecision, NewFinding, NewPhoto, NewSighting,
+    PendingPhoto, PhotoRef, Precedent, RememberedAnswer, SeenIn, SeenPhoto, SightingId,
+    Suppression,
 };
 pub use teaching::{Taught, TeachingState};

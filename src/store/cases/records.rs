@@ -86,6 +86,27 @@ pub struct NewSighting<'a> {
     pub source: FindingSource,
     /// How much of it is kept, and how long.
     pub keeping: Keeping,
+    /// Brands whose it is: nothing of others is ever made of it. `None`: everybody's.
+    pub brands: Option<&'a [String]>,
+}
+
+/// A photo that is known already, in one more listing, with what was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownSighting<'a> {
+    /// SHA-256 of the photo's file.
+    pub photo: FileDigest,
+    /// The registry's revision that it was compared with.
+    pub compared_revision: u64,
+    /// Its name in the listing, for people.
+    pub name: &'a str,
+    /// The listing. An empty `listing_id` is none.
+    pub listing: &'a Listing,
+    /// What was found.
+    pub findings: Vec<NewFinding>,
+    /// What was being done.
+    pub source: FindingSource,
+    /// How much of it is kept, and how long.
+    pub keeping: Keeping,
 }
 
 /// A photo seen earlier that may be nearly the same.
@@ -121,8 +142,19 @@ pub struct SeenPhoto {
     pub model: ModelId,
     /// As it was given.
     pub description: Vec<u8>,
-    /// Where it was seen, and who sold there.
-    pub sightings: Vec<(SightingId, Option<Seller>)>,
+    /// Where it was seen.
+    pub sightings: Vec<SeenIn>,
+}
+
+/// Where a photo was seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenIn {
+    /// Database identity.
+    pub sighting: SightingId,
+    /// Who sold there.
+    pub seller: Option<Seller>,
+    /// Brands whose findings may be made of it; `None`: all.
+    pub brands: Option<Vec<String>>,
 }
 
 /// A photo that is still to be checked, held through a restart.

@@ -1,14 +1,17 @@
 //! Keeping what was seen, and finding near copies of it.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::{
-    NearPhoto, NewFinding, NewPhoto, NewSighting, Precedent, SightingId, decisions, listings,
+    KnownSighting, NearPhoto, NewFinding, NewPhoto, NewSighting, Precedent, SightingId, decisions,
+    listings,
 };
 use crate::domain::{
     AssetId, DecisionId, FileDigest, FindingId, FindingSource, FindingStatus, Keep, Keeping,
-    ModelId, Opinion, PhotoId,
+    Listing, ModelId, Opinion, PhotoId,
 };
 use crate::store::webhooks::events;
 use crate::store::{Store, StoreError, rows};
@@ -92,6 +95,25 @@ impl Store {
             .write(|w| put_photo(w.conn(), photo, keeping).map(|_| ()))
     }
 
+    /// Keeps what is known of photos for so many days from now, where it is known; on disk when this returns.
+    ///
+    /// # Errors
+    /// Those of the database; nothing is kept longer then.
+    pub fn keep_photos_on(&self, photos: &[FileDigest], days: u32) -> Result<(), StoreError> {
+        let end = format!("+{days} days");
+        self.connections.write(|w| {
+            let mut renewal = w.conn().prepare_cached(
+                "UPDATE photos SET last_seen_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now'),
+                    keep_until = max(keep_until, strftime('%Y-%m-%dT%H:%M:%SZ', 'now', ?2))
+                 WHERE sha256 = ?1 AND description IS NOT NULL",
+            )?;
+            for photo in photos {
+                renewal.execute(params![photo.0, end])?;
+            }
+            Ok(())
+        })
+    }
+
     /// The network that described a photo, and what it said, in a form that only its maker reads; `None`
     /// when that is not kept.
     ///
@@ -129,26 +151,83 @@ impl Store {
             {
                 return Ok(None);
             }
-            let listing = match sighting.listing.filter(|l| !l.listing_id.is_empty()) {
-                Some(listing) => Some(listings::put(conn, listing, sighting.keeping)?),
-                None => None,
-            };
+            let listing = put_listing(conn, sighting.listing, sighting.keeping)?;
             let photo = put_photo(conn, &sighting.photo, sighting.keeping)?;
-            let id = put_sighting(conn, photo, listing, sighting.name)?;
+            let whose = Whose::new(sighting.listing, sighting.brands);
             let place = Place {
-                sighting: id,
+                sighting: put_sighting(conn, photo, listing, sighting.name, &whose)?,
                 photo,
                 source: sighting.source,
                 revision: sighting.photo.compared_revision,
             };
-            sighting
-                .findings
-                .iter()
-                .map(|finding| put_finding(conn, &place, finding))
-                .collect::<Result<_, _>>()
-                .map(Some)
+            put_findings(conn, &place, &sighting.findings).map(Some)
         })
     }
+
+    /// As [`record_sighting`](Self::record_sighting), of a photo that is known and whose file is kept; `false`
+    /// when it is not, and nothing was kept.
+    ///
+    /// # Errors
+    /// Those of the database; nothing is kept then.
+    pub fn record_known(&self, sighting: &KnownSighting<'_>) -> Result<bool, StoreError> {
+        self.connections.write(|w| {
+            let conn = w.conn();
+            let Some(photo) = photo_on_file(conn, &sighting.photo)? else {
+                return Ok(false);
+            };
+            let listing = put_listing(conn, Some(sighting.listing), sighting.keeping)?;
+            let whose = Whose::new(Some(sighting.listing), None);
+            let place = Place {
+                sighting: put_sighting(conn, photo, listing, sighting.name, &whose)?,
+                photo,
+                source: sighting.source,
+                revision: sighting.compared_revision,
+            };
+            put_findings(conn, &place, &sighting.findings).map(|_| true)
+        })
+    }
+
+    /// Whether a photo is known and its file kept.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn has_photo_on_file(&self, photo: &FileDigest) -> Result<bool, StoreError> {
+        self.connections
+            .read_one(|conn| Ok(photo_on_file(conn, photo)?.is_some()))
+    }
+}
+
+fn photo_on_file(conn: &Connection, photo: &FileDigest) -> Result<Option<PhotoId>, StoreError> {
+    let found = conn
+        .prepare_cached(
+            "SELECT p.id FROM photos AS p JOIN photo_files AS f ON f.photo_id = p.id
+             WHERE p.sha256 = ?1",
+        )?
+        .query_row([photo.0], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(PhotoId))
+}
+
+fn put_listing(
+    conn: &Connection,
+    listing: Option<&Listing>,
+    keeping: Keeping,
+) -> Result<Option<i64>, StoreError> {
+    listing
+        .filter(|listing| !listing.listing_id.is_empty())
+        .map(|listing| listings::put(conn, listing, keeping))
+        .transpose()
+}
+
+fn put_findings(
+    conn: &Connection,
+    place: &Place,
+    findings: &[NewFinding],
+) -> Result<Vec<(FindingId, FindingStatus)>, StoreError> {
+    let findings = findings.iter();
+    findings
+        .map(|finding| put_finding(conn, place, finding))
+        .collect()
 }
 
 fn parts(hash: &[u8]) -> Vec<&[u8]> {
@@ -269,19 +348,47 @@ fn see_photo_again(
     Ok(())
 }
 
+/// Whose a sighting is, as the database has it.
+struct Whose {
+    /// Of the seller of a listing without an id: those with one have their seller.
+    seller: Option<[u8; 32]>,
+    brands: Option<String>,
+}
+
+impl Whose {
+    fn new(listing: Option<&Listing>, brands: Option<&[String]>) -> Self {
+        let nameless = listing.filter(|listing| listing.listing_id.is_empty());
+        let seller = nameless.and_then(|listing| listing.seller.as_ref());
+        let sorted = |brands: &[String]| {
+            let sorted: BTreeSet<_> = brands.iter().collect();
+            json_text(&sorted)
+        };
+        Self {
+            seller: seller.map(|seller| FileDigest::of(json_text(seller).as_bytes()).0),
+            brands: brands.map(sorted),
+        }
+    }
+}
+
 fn put_sighting(
     conn: &Connection,
     photo: PhotoId,
     listing: Option<i64>,
     name: &str,
+    whose: &Whose,
 ) -> Result<SightingId, StoreError> {
     let id = conn
         .prepare_cached(
-            "INSERT INTO sightings (photo_id, listing, name) VALUES (?1, ?2, ?3)
-             ON CONFLICT (photo_id, ifnull(listing, 0)) DO UPDATE SET name = excluded.name
+            "INSERT INTO sightings (photo_id, listing, name, seller, brands)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (photo_id, ifnull(listing, 0), ifnull(seller, ''), ifnull(brands, ''))
+             DO UPDATE SET name = excluded.name
              RETURNING id",
         )?
-        .query_row(params![photo.0, listing, name], |row| row.get(0))?;
+        .query_row(
+            params![photo.0, listing, name, whose.seller, whose.brands],
+            |row| row.get(0),
+        )?;
     Ok(SightingId(id))
 }
 

@@ -79,6 +79,7 @@ pub(in crate::store) fn see(
         findings: vec![finding(1, 0.8)],
         source: FindingSource::Screen,
         keeping: Keeping { keep, days },
+        brands: None,
     });
     let (id, status) = recorded.expect("written").expect("kept")[0];
     Seen { id, status }
@@ -311,11 +312,50 @@ fn findings_of_authorised_sellers_need_nobody() {
             findings: vec![allowed],
             source: FindingSource::Match,
             keeping: Keeping::default(),
+            brands: None,
         })
         .expect("written")
         .expect("kept");
     assert_eq!(recorded[0].1, FindingStatus::Authorised);
     assert_eq!(store.finding(recorded[0].0).expect("there").listing, None);
+}
+
+#[test]
+fn sightings_without_a_listing_are_told_apart_by_seller_and_by_whose_they_are() {
+    let store = store();
+    let nameless = |seller: &str| listing("", seller);
+    let record = |listing: Option<&Listing>, is_authorised: bool, brands: Option<&[String]>| {
+        let mut found = finding(1, 0.9);
+        found.finding.authorised_seller = is_authorised;
+        let recorded = store.record_sighting(&NewSighting {
+            photo: photo("x", None),
+            name: "a.jpg",
+            listing,
+            kept_as: None,
+            findings: vec![found],
+            source: FindingSource::Match,
+            keeping: Keeping::default(),
+            brands,
+        });
+        recorded.expect("written").expect("kept")[0]
+    };
+    let (open, _) = record(Some(&nameless("S1")), false, None);
+    let (allowed, status) = record(Some(&nameless("S2")), true, None);
+    assert_eq!(status, FindingStatus::Authorised);
+    let status = |id| store.finding(id).expect("there").status;
+    assert_eq!(status(open), FindingStatus::Open, "another seller's");
+    assert_eq!(record(Some(&nameless("S1")), false, None).0, open);
+    let acme = ["Acme".to_owned()];
+    let (theirs, _) = record(None, false, Some(&acme));
+    let (ours, _) = record(None, false, None);
+    let all = [open, allowed, theirs, ours];
+    assert_eq!(
+        all.iter().collect::<std::collections::BTreeSet<_>>().len(),
+        4
+    );
+    let seen = store.next_to_compare(8).expect("one").expect("a photo");
+    let brands: Vec<_> = seen.sightings.into_iter().map(|seen| seen.brands).collect();
+    assert_eq!(brands, [None, None, Some(acme.to_vec()), None]);
 }
 
 #[test]
@@ -333,6 +373,7 @@ fn filters_and_pages_give_each_finding_once() {
             findings: vec![finding(1 + n % 2 * 5, probability)],
             source: FindingSource::Screen,
             keeping: Keeping::default(),
+            brands: None,
         };
         store.record_sighting(&sighting).expect("kept");
     }
@@ -462,6 +503,28 @@ fn near_hashes_are_found_up_to_seven_bits_away() {
 }
 
 #[test]
+fn photos_that_are_kept_on_outlive_their_first_time() {
+    let store = store();
+    for bytes in ["x", "y"] {
+        store.keep_photo(&photo(bytes, None), 1).expect("kept");
+    }
+    let (renewed, other) = (photo("x", None).sha256, photo("y", None).sha256);
+    let set_back = || {
+        let writer = store.connections.writer();
+        let sql = "UPDATE photos SET keep_until = '2020-01-01T00:00:00Z'";
+        writer.execute(sql, []).expect("set back");
+    };
+    set_back();
+    let unknown = photo("z", None).sha256;
+    store
+        .keep_photos_on(&[renewed, unknown], 30)
+        .expect("renewed");
+    store.forget_expired().expect("forgotten");
+    let is_kept = |photo| store.photo_description(photo).expect("readable").is_some();
+    assert!(is_kept(&renewed) && !is_kept(&other) && !is_kept(&unknown));
+}
+
+#[test]
 fn what_is_past_its_time_is_forgotten_but_for_findings() {
     let store = store();
     let old = see(
@@ -587,6 +650,7 @@ fn a_check_under_way_keeps_nothing_of_a_listing_that_was_forgotten() {
         findings: vec![finding(1, 0.8)],
         source: FindingSource::Screen,
         keeping,
+        brands: None,
     };
     assert_eq!(store.record_sighting(&late).expect("passed over"), None);
     assert_eq!(store.hold_photos(&[held]).expect("passed over"), [None]);
@@ -626,13 +690,13 @@ fn look_back_takes_each_photo_once_and_covers_all_its_listings() {
     let sellers: Vec<_> = photo
         .sightings
         .iter()
-        .map(|(_, seller)| seller.as_ref().and_then(|s: &Seller| s.id.clone()))
+        .map(|seen| seen.seller.as_ref().and_then(|s: &Seller| s.id.clone()))
         .collect();
     assert_eq!(sellers, [Some("S1".to_owned()), Some("S2".to_owned())]);
     let found: Vec<_> = photo
         .sightings
         .iter()
-        .map(|(id, _)| (*id, finding(9, 0.7)))
+        .map(|seen| (seen.sighting, finding(9, 0.7)))
         .collect();
     let ids = store.record_look_back(photo.id, 8, &found).expect("kept");
     assert_eq!(ids.len(), 2);

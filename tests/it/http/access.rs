@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::openapi::all_routed;
-use super::service::{Answer, STAR, Service, asset, base64, json_to, picture, to};
+use super::service::{Answer, MOON, STAR, Service, asset, base64, json_to, picture, to};
 use touchstone::domain::{Role, TenantName};
 use touchstone::http::{AccessRule, AccessWho, Bound, EntranceSettings, KeyRate, RULES};
 use touchstone::store::{AuditPage, NewKey};
@@ -204,6 +204,39 @@ async fn with_two_brands(service: &Service) -> [Held; 2] {
             finding: own["id"].to_string(),
         }
     })
+}
+
+#[tokio::test]
+async fn a_photo_kept_for_one_brand_becomes_no_finding_of_another_later() {
+    let service = Service::guarded(EntranceSettings::default());
+    let operator = service.key(Role::Operator);
+    let acme = key_of(&service, "default", Role::Owner, &["Acme"]);
+    let register = async |brand: &str, name: &str, shown| {
+        let body = asset(brand, name, &[&picture(shown)]);
+        let request = with_key(json_to("POST", "/v1/assets", &body), &operator);
+        assert_eq!(service.call(request).await.status, StatusCode::CREATED);
+    };
+    let keep = async |key: &str| {
+        let body = json!({ "base64": base64(&picture(STAR)) });
+        let request = json_to("POST", "/v1/match?keep=photos", &body);
+        let answer = service.call(with_key(request, key)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    };
+    let n_found = async || {
+        service.engine.look_back(|| true).expect("looked back");
+        let found = ask(&service, &operator, "GET", "/v1/findings").await.json();
+        found["findings"].as_array().map_or(0, Vec::len)
+    };
+    register("Acme", "Moon", MOON).await;
+    keep(&acme).await;
+    register("Rival", "Comet", STAR).await;
+    assert_eq!(n_found().await, 0, "Acme's unpublished picture");
+    // What its own brand registers is looked for there.
+    register("Acme", "Star", STAR).await;
+    assert_eq!(n_found().await, 1);
+    // And what everybody may see, everybody's.
+    keep(&operator).await;
+    assert_eq!(n_found().await, 3);
 }
 
 /// What a brand has; its picture has the number of its asset.

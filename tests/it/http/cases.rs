@@ -697,6 +697,15 @@ async fn a_network_that_fails_or_panics_never_lets_a_listing_pass() {
 async fn an_asset_is_changed_only_at_the_version_that_was_read() {
     let service = with_star().await;
     let shown = service.get("/v1/assets/1").await;
+    let read_again = |tag: &str| {
+        let mut request = to("GET", "/v1/assets/1", Body::empty());
+        let tag = tag.parse().expect("a header");
+        request.headers_mut().insert("if-none-match", tag);
+        request
+    };
+    let known = service.call(read_again(shown.header("etag"))).await;
+    assert_eq!(known.status, StatusCode::NOT_MODIFIED);
+    assert!(known.body.is_empty());
     let change = |tag: &str| {
         let mut request = json_to("PATCH", "/v1/assets/1", &json!({ "enabled": false }));
         let tag = tag.parse().expect("a header");
@@ -706,6 +715,8 @@ async fn an_asset_is_changed_only_at_the_version_that_was_read() {
     let changed = service.call(change(shown.header("etag"))).await;
     assert_eq!(changed.status, StatusCode::OK);
     assert_ne!(changed.header("etag"), shown.header("etag"));
+    let renewed = service.call(read_again(shown.header("etag"))).await;
+    assert_eq!(renewed.status, StatusCode::OK);
     let late = service.call(change(shown.header("etag"))).await;
     assert_eq!(late.status, StatusCode::PRECONDITION_FAILED);
     let mut removal = to("DELETE", "/v1/assets/1", Body::empty());

@@ -141,6 +141,19 @@ async fn an_archive_is_scanned_and_its_results_come_in_three_forms() {
     let parquet = form("parquet").await;
     assert!(parquet.body.starts_with(b"PAR1") && parquet.body.ends_with(b"PAR1"));
     assert_eq!(form("html").await.status, StatusCode::BAD_REQUEST);
+    // What leaves is written down.
+    let audit = running
+        .service
+        .get("/v1/audit?action=exported")
+        .await
+        .json();
+    let entries = audit["entries"].as_array().expect("a list");
+    let formats: Vec<_> = entries
+        .iter()
+        .map(|entry| &entry["details"]["format"])
+        .collect();
+    assert_eq!(formats, ["parquet", "csv", "jsonl"]);
+    assert!(entries.iter().all(|entry| entry["subject"] == "scan 1"));
     let folder = running.service.engine.settings().home.join("scans");
     let folder = fs::read_dir(folder).expect("a folder").next();
     let folder = folder.expect("a scan's").expect("readable").path();
