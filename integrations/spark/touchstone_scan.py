@@ -13,6 +13,7 @@ The columns are those of `touchstone scan --out x.parquet`.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -98,15 +99,20 @@ def scan_partition(command, folder):
         process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        told = []
+        told, failed = [], []
 
         def feed():
             try:
                 for line in lines:
                     process.stdin.write(line.encode() + b"\n")
-                process.stdin.close()
             except BrokenPipeError:
                 pass  # The exit code says why.
+            except BaseException as error:  # The program must not take what came for all there is.
+                failed.append(error)
+                process.kill()
+            finally:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
 
         def listen():
             for line in process.stderr:
@@ -122,6 +128,8 @@ def scan_partition(command, folder):
             for thread in threads:
                 thread.join()
             code = process.wait()
+            if failed:
+                raise failed[0]
         finally:
             if process.poll() is None:
                 process.kill()

@@ -128,7 +128,7 @@ pub(super) enum Command {
     Man(ManCommand),
 }
 
-/// Register pictures of assets: files, folders, CSV or JSONL manifests
+/// Register pictures of assets: files, folders, CSV, JSONL or Parquet manifests
 ///
 /// Manifest columns: path (required; several separated by |), brand, asset, kind,
 /// registration_number, valid_from, valid_until, notes, authorised_sellers, word_marks.
@@ -324,7 +324,7 @@ pub(super) enum ScanAction {
 
 #[derive(Debug, Args)]
 pub(super) struct ScanArguments {
-    /// Folder, photo, CSV or JSONL manifest, tar, tar.gz or zip archive, quoted pattern of these, or - for
+    /// Folder, photo, CSV, JSONL or Parquet manifest, tar, tar.gz or zip archive, quoted pattern of these, or - for
     /// JSONL from stdin; in a store s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY, with what else is
     /// in that bucket
     pub source: PathBuf,
@@ -350,6 +350,9 @@ pub(super) struct ScanArguments {
     /// registration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub keep_days: Option<u32>,
+    /// Put what is found into the review queue of the home, and keep its listing and photo there for so many days
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub queue_days: Option<u32>,
     /// Memory for answers in case the same photo comes again
     #[arg(long, value_name = "MIB", default_value_t = 128)]
     pub cache_mib: u64,

@@ -126,9 +126,11 @@ pub enum FindingSource {
     Match,
     /// An asset was registered after the photo had been seen.
     LookBack,
+    /// A catalogue was scanned.
+    Scan,
 }
 
-words!(FindingSource, Screen => "screen", Match => "match", LookBack => "look_back");
+words!(FindingSource, Screen => "screen", Match => "match", LookBack => "look_back", Scan => "scan");
 
 /// What should happen with a listing; ordered from harmless to grave.
 #[derive(

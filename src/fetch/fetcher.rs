@@ -196,7 +196,7 @@ impl Fetcher {
         Err(FetchError::TooManyRedirects { limit })
     }
 
-    /// Asks again as long as the host is busy; gives the body, or where it is instead.
+    /// Asks again as long as the host is busy, or breaks off; gives the body, or where it is instead.
     async fn persist(
         &self,
         url: &Url,
@@ -206,10 +206,13 @@ impl Fetcher {
         let mut n_tries = 0;
         loop {
             n_tries += 1;
-            let (error, retry_after) = match self.ask(url, etag).await? {
-                Step::Came(fetched) => return Ok(Ok(fetched)),
-                Step::Elsewhere(url) => return Ok(Err(url)),
-                Step::Busy { error, retry_after } => (error, retry_after),
+            let (error, retry_after) = match self.ask(url, etag).await {
+                Ok(Step::Came(fetched)) => return Ok(Ok(fetched)),
+                Ok(Step::Elsewhere(url)) => return Ok(Err(url)),
+                Ok(Step::Busy { error, retry_after }) => (error, retry_after),
+                // A connection that was cut off.
+                Err(error @ FetchError::Broken { .. }) => (error, None),
+                Err(error) => return Err(error),
             };
             let pause = pause(n_tries, retry_after);
             let left = deadline.saturating_duration_since(Instant::now());
@@ -252,7 +255,10 @@ impl Fetcher {
         };
         let is_busy = matches!(
             status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+            StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT
         );
         if !is_busy {
             return Err(error);

@@ -32,7 +32,7 @@ pub struct FetchLimits {
     pub per_store: usize,
     /// Requests at once, to all hosts together.
     pub in_all: usize,
-    /// Requests for one address when the host is busy (429, 503).
+    /// Requests for one address when the host is busy (429, 502, 503, 504), or breaks off.
     pub max_tries: u32,
 }
 

@@ -12,8 +12,9 @@ use crate::matching::hash::MAX_NEAR_BITS;
 /// Planes of [`PhotoMark::sides`] on whose other side a nearly equal photo may lie: of whole photos with a
 /// cosine of 0.95, 26 of 256 differ, and 36 or less in 98 of 100.
 const MAX_NEAR_SIDES: u32 = 36;
-/// Photos that are watched at once, some 250 bytes each.
-const MAX_PHOTOS: usize = 1_000_000;
+/// Photos that are watched at once, some 400 bytes each; a little more, and the table of them would be twice as
+/// large.
+const MAX_PHOTOS: usize = 900_000;
 /// Earlier photos that one is compared with: blank pictures all share parts of their hash.
 const MAX_NEAR: usize = 256;
 /// Parts that a hash is cut into; of two that differ in fewer bits than this, one part is the same.
@@ -146,29 +147,36 @@ impl Reuse {
 /// For each photo, in the order seen, the one that its group is named after: that of the oldest photo that
 /// is nearly the same, so that a chain of ever so slightly different photos does not wander off.
 fn founders(photos: &[(&FileDigest, &Seen)]) -> Vec<usize> {
-    let mut with_part: HashMap<(usize, [u8; 4]), Vec<usize>> = HashMap::new();
-    let mut founders: Vec<usize> = Vec::with_capacity(photos.len());
-    for (idx, (_, seen)) in photos.iter().enumerate() {
-        let mut near: Option<usize> = None;
-        for part in parts(&seen.mark) {
-            let others = with_part.entry(part).or_default();
-            let oldest = others
-                .iter()
-                .copied()
-                .find(|&other| is_near(&photos[other].1.mark, &seen.mark));
-            near = near.into_iter().chain(oldest).min();
-            if others.len() < MAX_NEAR {
-                others.push(idx);
+    let mut nearest: Vec<Option<usize>> = vec![None; photos.len()];
+    // One part after the other, for which a few bytes a photo are enough.
+    for position in 0..N_PARTS {
+        for same in with_same_part(photos, position) {
+            for (rank, &idx) in same.iter().enumerate() {
+                let mark = &photos[idx].1.mark;
+                let mut older = same[..rank.min(MAX_NEAR)].iter().copied();
+                let oldest = older.find(|&other| is_near(&photos[other].1.mark, mark));
+                nearest[idx] = nearest[idx].into_iter().chain(oldest).min();
             }
         }
+    }
+    let mut founders: Vec<usize> = Vec::with_capacity(photos.len());
+    for (idx, near) in nearest.into_iter().enumerate() {
         founders.push(near.map_or(idx, |other| founders[other]));
     }
     founders
 }
 
-fn parts(mark: &PhotoMark) -> impl Iterator<Item = (usize, [u8; 4])> + use<'_> {
-    let parts = mark.hash.chunks_exact(32 / N_PARTS).enumerate();
-    parts.map(|(position, bytes)| (position, bytes.try_into().expect("of that length")))
+/// Photos of which the part of the hash at `position` is the same, in the order seen.
+fn with_same_part(photos: &[(&FileDigest, &Seen)], position: usize) -> Vec<Vec<usize>> {
+    const N_BYTES: usize = 32 / N_PARTS;
+    let part = |idx: u32| &photos[idx as usize].1.mark.hash[position * N_BYTES..][..N_BYTES];
+    let mut order: Vec<u32> = (0..photos.len() as u32).collect();
+    order.sort_by(|&a, &b| part(a).cmp(part(b)));
+    let runs = order.chunk_by(|&a, &b| part(a) == part(b));
+    let shared = runs.filter(|run| run.len() > 1);
+    shared
+        .map(|run| run.iter().map(|&idx| idx as usize).collect())
+        .collect()
 }
 
 fn is_near(a: &PhotoMark, b: &PhotoMark) -> bool {

@@ -14,7 +14,7 @@ use super::telling::print_summary;
 use crate::cli::Outcome;
 use crate::cli::args::MergeCommand;
 use crate::config::Settings;
-use crate::domain::{ScannedPhoto, Shard};
+use crate::domain::{FileDigest, ScannedPhoto, Shard};
 use crate::engine::Engine;
 use crate::engine::manifest::{PhotoFinder, Source};
 use crate::report::{Output, ReportFormat, ScanIdentity, SummaryFile, read_rows};
@@ -195,16 +195,12 @@ impl Parts {
     }
 }
 
-/// What rows have in common that say the same of the same photo. A listing may come twice, at two sellers, of whom
-/// one is authorised.
-fn said_in(row: &ScannedPhoto) -> String {
-    let seller = serde_json::to_string(&row.listing.seller);
+/// What rows have in common that say the same of the same photo of the same offer. A listing may come twice: at two
+/// sellers, of whom one is authorised, or at another price.
+fn said_in(row: &ScannedPhoto) -> FileDigest {
+    let listing = serde_json::to_string(&*row.listing).expect("its keys are texts");
     let verdict = row.outcome.as_ref().ok().map(|photo| photo.verdict);
-    format!(
-        "{} {verdict:?} {}",
-        row.key(),
-        seller.expect("its keys are texts")
-    )
+    FileDigest::of(format!("{} {verdict:?} {listing}", row.key()).as_bytes())
 }
 
 /// The beginning of the row's key, as a number.

@@ -210,6 +210,7 @@ impl Scan<'_> {
                 .as_ref()
                 .map(|earlier| earlier as &dyn EarlierAnswers),
             keep_days: self.arguments.keep_days,
+            queue_days: self.arguments.queue_days,
             fetcher: self.fetcher.clone(),
         };
         self.engine.scan(units, &options, take)

@@ -6,6 +6,7 @@ mod archives;
 mod assets;
 mod finder;
 mod listings;
+mod parquet;
 mod places;
 mod records;
 mod rows;
@@ -168,8 +169,8 @@ fn has_ending(path: &Path, endings: &[&str]) -> bool {
         .is_some_and(|ending| endings.contains(&ending.to_ascii_lowercase().as_str()))
 }
 
-/// All picture files under `folder`, sorted by path so that runs can be compared; links are not
-/// followed, so that a loop cannot trap the walk.
+/// All picture files under `folder`, sorted by path so that runs can be compared; links to folders are not
+/// followed, so that a loop cannot trap the walk, those to files are.
 ///
 /// # Errors
 /// [`ManifestError::Unreadable`] for a folder that cannot be listed, in its place in the sequence.
@@ -179,7 +180,7 @@ fn pictures_under(folder: &Path) -> impl Iterator<Item = Result<PathBuf, Manifes
         .sort_by_file_name()
         .into_iter()
         .filter_map(move |entry| match entry {
-            Ok(entry) if entry.file_type().is_file() && is_picture_path(entry.path()) => {
+            Ok(entry) if is_picture_path(entry.path()) && leads_to_a_file(&entry) => {
                 Some(Ok(entry.into_path()))
             }
             Ok(_) => None,
@@ -188,6 +189,12 @@ fn pictures_under(folder: &Path) -> impl Iterator<Item = Result<PathBuf, Manifes
                 cause: error.into(),
             })),
         })
+}
+
+/// Whether it is a file, or a link to one; a link that leads nowhere is taken for one, and fails as a photo.
+fn leads_to_a_file(entry: &walkdir::DirEntry) -> bool {
+    let is_folder = || entry.path().is_dir();
+    entry.file_type().is_file() || (entry.path_is_symlink() && !is_folder())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! CSV and JSONL files as rows of named texts.
+//! Files of tables as rows of named texts; CSV and JSONL are read here.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::parquet::parquet_rows;
 use super::records::{Record, Records};
 use super::{ManifestError, has_ending};
 use crate::domain::{shortened, split_list};
@@ -91,7 +92,7 @@ pub(super) const MAX_LINE_BYTES: usize = 4 << 20;
 /// Columns of a CSV manifest that may come several times, each with some of what belongs together.
 const LIST_COLUMNS: [&str; 3] = ["photos", "photo", "path"];
 
-/// Opens a `.csv` or `.jsonl` (`.ndjson`) file; `None` for any other ending.
+/// Opens a `.csv`, `.jsonl` (`.ndjson`) or `.parquet` file; `None` for any other ending.
 ///
 /// # Errors
 /// [`ManifestError::Unreadable`]; bad lines are errors of their own in the sequence.
@@ -113,12 +114,16 @@ pub(super) fn read_table_named(path: &Path, name: &Path) -> Result<Option<Table>
         let file = File::open(path).map_err(unreadable)?;
         return Ok(Some(Box::new(json_rows(name, file))));
     }
+    if has_ending(name, &["parquet"]) {
+        let file = File::open(path).map_err(unreadable)?;
+        return Ok(Some(Box::new(parquet_rows(name, file)?)));
+    }
     Ok(None)
 }
 
 /// Whether the ending of `path` is that of a manifest.
 pub(super) fn is_table_path(path: &Path) -> bool {
-    has_ending(path, &["csv", "jsonl", "ndjson"])
+    has_ending(path, &["csv", "jsonl", "ndjson", "parquet"])
 }
 
 /// The rows of JSON lines on standard input, each as soon as it is there.
@@ -271,7 +276,11 @@ fn read_bounded_line(reader: &mut impl BufRead) -> io::Result<Option<Line>> {
     Ok((n > 0).then_some(Line::Whole(line)))
 }
 
-fn json_row(path: &Path, line_number: u64, line: &[u8]) -> Result<TableRow, ManifestError> {
+pub(super) fn json_row(
+    path: &Path,
+    line_number: u64,
+    line: &[u8],
+) -> Result<TableRow, ManifestError> {
     let fields: BTreeMap<String, Value> = serde_json::from_slice(line)
         .map_err(|cause| bad_line(path, line_number, cause.to_string()))?;
     Ok(TableRow {
@@ -280,7 +289,7 @@ fn json_row(path: &Path, line_number: u64, line: &[u8]) -> Result<TableRow, Mani
     })
 }
 
-fn bad_line(path: &Path, line_number: u64, reason: String) -> ManifestError {
+pub(super) fn bad_line(path: &Path, line_number: u64, reason: String) -> ManifestError {
     ManifestError::BadLine {
         source_name: at_line(path, line_number),
         reason,

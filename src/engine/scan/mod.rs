@@ -47,6 +47,8 @@ pub struct ScanOptions<'a> {
     /// more), so that a later scan can tell which of these answers still hold when more is registered;
     /// `None`: none are.
     pub keep_days: Option<u32>,
+    /// Days for which findings are kept in the review queue with their listings and photos; `None`: none are.
+    pub queue_days: Option<u32>,
     /// Fetches photos given by web addresses, or in stores; `None`: they cannot be read.
     pub fetcher: Option<Arc<BlockingFetcher>>,
 }
@@ -57,6 +59,7 @@ impl Default for ScanOptions<'_> {
             cache_bytes: CACHE_BYTES,
             earlier: None,
             keep_days: None,
+            queue_days: None,
             fetcher: None,
         }
     }
@@ -215,7 +218,8 @@ impl Engine {
             // Lets the reader go when it is waiting for room.
             drop(answers);
             taken
-        })
+        })?;
+        Ok(looker.finish()?)
     }
 }
 
@@ -291,7 +295,7 @@ fn look(
         // A photo that trips over a fault of the program costs its own place, never the scan.
         let looked = catch_unwind(AssertUnwindSafe(|| {
             if let (Some(elsewhere), Some(getter)) = (coming, getter) {
-                match getter.arrived(&mut unit, &elsewhere, looker) {
+                match getter.arrived(&mut unit, &elsewhere, looker)? {
                     Some(scanned) => return Ok(scanned),
                     None => permit.shrink(unit.place.held_bytes()),
                 }
@@ -323,15 +327,15 @@ impl Getter {
         unit: &mut ScanUnit,
         elsewhere: &Elsewhere,
         looker: &Looker<'_>,
-    ) -> Option<ScannedPhoto> {
+    ) -> Result<Option<ScannedPhoto>, EngineError> {
         let PhotoPlace::Address(address) = &unit.place else {
             unreachable!("only what has an address is fetched");
         };
         let fetched = match elsewhere.coming.recv() {
             Ok(Ok(Fetched::Unchanged)) => {
                 let same = elsewhere.known.expect("asked for with what is known");
-                if let Some(scanned) = looker.look_again(unit, same) {
-                    return Some(scanned);
+                if let Some(scanned) = looker.look_again(unit, same)? {
+                    return Ok(Some(scanned));
                 }
                 // The answer was forgotten meanwhile.
                 self.fetcher.get(address)
@@ -347,14 +351,14 @@ impl Getter {
             Err(_) => {
                 let reason = "an internal error: the fetcher is gone".to_owned();
                 unit.place = PhotoPlace::Nowhere(reason);
-                return None;
+                return Ok(None);
             }
         };
         unit.place = fetched.map_or_else(
             |error: FetchError| PhotoPlace::Nowhere(error.to_string()),
             PhotoPlace::Held,
         );
-        None
+        Ok(None)
     }
 }
 

@@ -373,6 +373,27 @@ fn busy_hosts_are_asked_again_within_reason() {
 }
 
 #[test]
+fn hosts_that_break_off_are_asked_again() {
+    for first in [
+        answer("502 Bad Gateway", "", b""),
+        answer("504 Gateway Timeout", "", b""),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nphot".to_vec(),
+    ] {
+        let server = Server::on("127.0.0.1", move |_, n| match n {
+            0 => Reply::Raw(first.clone()),
+            _ => ok(b"photo"),
+        });
+        assert_eq!(get(&server.url("/")).expect("the second time"), b"photo");
+        assert_eq!(server.n_requests(), 2);
+    }
+    let failing = Server::on("127.0.0.1", |_, _| {
+        Reply::Raw(answer("500 Internal Server Error", "", b""))
+    });
+    get(&failing.url("/")).expect_err("it would fail again");
+    assert_eq!(failing.n_requests(), 1);
+}
+
+#[test]
 fn one_host_is_not_asked_too_much_at_once() {
     let (now, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
     let seen = Arc::clone(&most);

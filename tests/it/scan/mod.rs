@@ -2,6 +2,7 @@
 
 mod addresses;
 mod outputs;
+mod queue;
 mod repeats;
 mod resume;
 mod shards;

@@ -161,6 +161,31 @@ fn a_listing_at_two_sellers_of_whom_one_is_authorised_is_merged_twice() {
 }
 
 #[test]
+fn offers_of_one_id_that_differ_are_all_merged() {
+    let scene = Scene::new();
+    let photo = scene.photo("copy.jpg", COPY);
+    let lines: String = ["Bag", "Bag, red", "Bag"]
+        .iter()
+        .map(|title| {
+            let line = json!({"listing_id": "L-1", "photos": [photo], "title": title});
+            format!("{line}\n")
+        })
+        .collect();
+    let manifest = scene.write("listings.jsonl", &lines);
+    let part = scene.path("part.jsonl");
+    let arguments = Scene::arguments(&manifest, &part, &["--shard", "1/1"]);
+    scene.program.done(&arguments);
+    let merged = scene.path("merged.jsonl");
+    scene.program.done(&["scan", "merge", &merged, &part]);
+    let rows = scene.rows("merged.jsonl");
+    let titles: Vec<_> = rows
+        .iter()
+        .map(|row| row["listing"]["title"].as_str())
+        .collect();
+    assert_eq!(titles, [Some("Bag"), Some("Bag, red")]);
+}
+
+#[test]
 fn impossible_shards_are_refused() {
     let scene = Scene::new();
     let manifest = scene.manifest(1);

@@ -1,8 +1,13 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::{ArrayRef, RecordBatch};
+use parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
 use super::{COPY, NOTHING, Scene, write_tar};
@@ -103,6 +108,53 @@ fn a_reader_that_goes_does_not_end_a_scan_that_is_written_to_a_file_too() {
 }
 
 /// The members of an archive: one listing with fields and two photos, one with a photo alone, a damaged one.
+/// A Parquet file of the listings in a manifest of JSON lines, their ids and photos.
+fn write_parquet(path: &Path, manifest: &str) {
+    let mut photos = ListBuilder::new(StringBuilder::new());
+    let mut ids = StringBuilder::new();
+    for line in fs::read_to_string(manifest).expect("there").lines() {
+        let listing: Value = serde_json::from_str(line).expect("JSON");
+        ids.append_value(listing["listing_id"].as_str().expect("text"));
+        for photo in listing["photos"].as_array().expect("a list") {
+            photos.values().append_value(photo.as_str().expect("text"));
+        }
+        photos.append(true);
+    }
+    let columns: [(&str, ArrayRef); 2] = [
+        ("listing_id", Arc::new(ids.finish())),
+        ("photos", Arc::new(photos.finish())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).expect("of one length");
+    let file = File::create(path).expect("a file");
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a schema");
+    writer.write(&batch).expect("written");
+    writer.close().expect("closed");
+}
+
+#[test]
+fn a_parquet_manifest_is_as_good_as_json_lines() {
+    let scene = Scene::new();
+    let manifest = scene.manifest(6);
+    let table = scene.path("listings.parquet");
+    write_parquet(Path::new(&table), &manifest);
+    let verdicts = |source: &str, name: &str| -> Vec<_> {
+        let out = scene.path(name);
+        scene.program.done(&Scene::arguments(source, &out, &[]));
+        let rows = scene.rows(name).into_iter();
+        rows.map(|row| ["listing_id", "photo", "sha256", "verdict"].map(|name| row[name].clone()))
+            .collect()
+    };
+    let expected = verdicts(&manifest, "from-lines.jsonl");
+    assert_eq!(verdicts(&table, "from-table.jsonl"), expected);
+    // Cut off, it is no manifest, and nothing that could be taken for a result comes of it.
+    let bytes = fs::read(&table).expect("there");
+    fs::write(&table, &bytes[..bytes.len() - 9]).expect("written");
+    let out = scene.path("cut.jsonl");
+    let ran = scene.program.run(&Scene::arguments(&table, &out, &[]));
+    assert_eq!(ran.code(), 2, "{}", ran.stderr());
+    assert!(!Path::new(&out).exists());
+}
+
 fn members() -> Vec<(&'static str, Vec<u8>)> {
     let read = |name: &str| fs::read(name).expect("a fixture");
     let fields = br#"{"listing_id":"L-7","seller":{"id":"s"},"colour":"red"}"#;
