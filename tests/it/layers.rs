@@ -140,7 +140,8 @@ fn only_one_layer_names_each_engine() {
         ("axum", &["http"]),
         ("hyper_rustls", &["fetch"]),
         ("object_store", &["fetch"]),
-        ("parquet", &["report"]),
+        // Results, and manifests of listings.
+        ("parquet", &["report", "engine"]),
         ("tar", &["engine"]),
         // Bundles, and archives of listings.
         ("zip", &["evidence", "engine"]),

@@ -81,16 +81,17 @@ impl Store {
             .read_one(|conn| precedent(conn, cluster, asset))
     }
 
-    /// Keeps what is known of a photo that was seen in no listing that is kept, for so many days; on disk
-    /// when this returns.
+    /// Keeps what is known of a photo that was seen in no listing that is kept, and its file if that is given, for so
+    /// many days; on disk when this returns.
     ///
     /// # Errors
     /// Those of the database; nothing is kept then.
     pub fn keep_photo(&self, photo: &NewPhoto, days: u32) -> Result<(), StoreError> {
-        let keeping = Keeping {
-            keep: Keep::Findings,
-            days,
+        let keep = match photo.file {
+            Some(_) => Keep::Photos,
+            None => Keep::Findings,
         };
+        let keeping = Keeping { keep, days };
         self.connections
             .write(|w| put_photo(w.conn(), photo, keeping).map(|_| ()))
     }
